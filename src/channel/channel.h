@@ -1,0 +1,52 @@
+/* channel.h - the line between the supervisor and one worker: SOCK_SEQPACKET, one bounded typed record per datagram, descriptors beside it.
+ * Both ends are the same binary, born of one fork; the receiver checks everything again all the same (record_check). */
+#ifndef MAILHAUL_CHANNEL_CHANNEL_H
+#define MAILHAUL_CHANNEL_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel/record.h"
+
+struct error;
+
+/* Durable records a worker may have on their way without an acknowledgement; the supervisor reads no more from one that has. */
+#define CHANNEL_WINDOW 256
+
+/* The worker's end. */
+struct channel {
+	int fd;
+	uint32_t sent;  /* sequence number of the last durable record sent */
+	uint32_t acked; /* all records up to here are on disk */
+	bool stop;      /* the supervisor wants us to leave at the next message boundary */
+	bool closed;    /* the supervisor is gone: leave at once */
+	/* One answer to a request (channel_call), kept until it is taken. */
+	bool has_answer;
+	struct record answer;
+	int answer_fds[RECORD_FDS_MAX];
+	unsigned answer_fd_count;
+};
+
+void channel_init(struct channel *channel, int fd_take);
+void channel_done(struct channel *channel);
+
+/* Sends one record; blocks (in wait_io) while the supervisor does not read. Durable kinds get the next sequence number in record->seq.
+ * fds are borrowed. */
+int channel_send(struct channel *channel, struct record *record, const int *fds, unsigned fd_count, struct error *err);
+/* Takes everything that has come: acknowledgements, STOP, an answer. Never blocks. -1 only when the supervisor is gone. */
+int channel_drain(struct channel *channel, struct error *err);
+/* Sends a request and waits for the answer of that kind. REC_FAILED becomes *err. Descriptors in the answer belong to the caller. */
+int channel_call(struct channel *channel, struct record *request, const int *fds, unsigned fd_count, enum record_kind answer, struct record *ret_answer,
+		 int *ret_fds, unsigned max_fds, struct error *err);
+/* Sleeps until everything sent is acknowledged. */
+int channel_settle(struct channel *channel, struct error *err);
+static inline bool channel_is_durable(const struct channel *channel, uint32_t seq)
+{
+	return (int32_t)(channel->acked - seq) >= 0;
+}
+
+/* For both ends, one datagram each, never blocking. Return 1, 0 if it would block, -1 if the other side is gone or sent nonsense. */
+int record_send(int fd, const struct record *record, const int *fds, unsigned fd_count);
+int record_receive(int fd, struct record *ret_record, int *ret_fds, unsigned *ret_fd_count);
+
+#endif

@@ -1,0 +1,135 @@
+#include "channel/job.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "config/code.h"
+#include "config/config.h"
+#include "config/schema.h"
+
+/* A configuration is at most 1 MiB; the rest is room for the certificate authorities of each destination. */
+#define JOB_MAX_BYTES (16 * 1024 * 1024)
+#define DESTINATIONS_MAX TARGETS_MAX
+
+int job_encode(const struct job *job, struct error *err)
+{
+	struct str out = {0};
+	int fd;
+
+	encode_u32(&out, job->mode);
+	encode_u32(&out, job->trace);
+	encode_u32(&out, job->log_level);
+	encode_u32(&out, job->sandbox);
+	encode_text(&out, job->host);
+	encode_text(&out, job->installation);
+	schema_encode(&schema_mailbox, job->mailbox, &out);
+	encode_u32(&out, job->destination_count);
+	for (unsigned i = 0; i < job->destination_count; i++)
+		schema_encode(&schema_destination, &job->destinations[i], &out);
+	encode_u32(&out, job->target_count);
+	for (unsigned i = 0; i < job->target_count; i++) {
+		encode_u32(&out, job->targets[i].dest);
+		encode_text(&out, job->targets[i].recipient);
+	}
+	if (out.len > JOB_MAX_BYTES)
+		fd = error_set(err, ERR_CONFIG, SCOPE_MAILBOX,
+			"the settings of this mailbox and its destinations take more than %d MiB; is a ca_file too large?",
+			JOB_MAX_BYTES / (1024 * 1024));
+	else
+		fd = fs_sealed("mailhaul-job", out.data, out.len, err);
+	str_done(&out);
+	return fd;
+}
+
+static bool decode_header(struct decoder *in, struct job *job)
+{
+	uint32_t mode, trace;
+
+	if (!decode_u32(in, JOB_LIST, &mode) || !decode_u32(in, 1, &trace))
+		return false;
+	job->mode = mode;
+	job->trace = trace != 0;
+	return decode_u32(in, LEVEL_DEBUG, &job->log_level) && decode_u32(in, SANDBOX_OFF, &job->sandbox) && decode_text(in, true, &job->host) &&
+	       decode_text(in, true, &job->installation);
+}
+
+static bool decode_destinations(struct decoder *in, struct job *job)
+{
+	uint32_t count;
+
+	if (!decode_u32(in, DESTINATIONS_MAX, &count))
+		return false;
+	job->destinations = xcalloc(count, sizeof(*job->destinations));
+	while (job->destination_count < count)
+		if (!schema_decode(&schema_destination, in, &job->destinations[job->destination_count++]))
+			return false;
+	return true;
+}
+
+static bool decode_targets(struct decoder *in, struct job *job)
+{
+	uint32_t count;
+
+	if (!decode_u32(in, TARGETS_MAX, &count))
+		return false;
+	while (job->target_count < count) {
+		struct target *target = &job->targets[job->target_count++];
+
+		if (!decode_u32(in, UINT32_MAX, &target->dest) || target->dest >= job->destination_count ||
+			!decode_text(in, true, &target->recipient))
+			return false;
+	}
+	return true;
+}
+
+static bool decode(struct decoder *in, struct job *job)
+{
+	job->mailbox = xcalloc(1, sizeof(*job->mailbox));
+	if (!decode_header(in, job) || !schema_decode(&schema_mailbox, in, job->mailbox) || !decode_destinations(in, job) || !decode_targets(in, job))
+		return false;
+	/* A source goes through its folders without asking whether there are any. */
+	return in->left == 0 && (job->mailbox->protocol != PROTOCOL_IMAP || job->mailbox->folders != NULL);
+}
+
+struct job *job_decode(int fd_take, struct error *err)
+{
+	struct job *job;
+	const void *bytes;
+	size_t len;
+	bool good;
+
+	if (fs_map_sealed(fd_take, JOB_MAX_BYTES, &bytes, &len, err) < 0)
+		return NULL;
+	job = xcalloc(1, sizeof(*job));
+	good = decode(&(struct decoder){bytes, len}, job);
+	if (bytes != NULL)
+		munmap((void *)bytes, len);
+	if (good)
+		return job;
+	job_free(job);
+	error_set(err, ERR_LOCAL, SCOPE_MAILBOX, "the job that came from the supervisor makes no sense");
+	return NULL;
+}
+
+void job_free(struct job *job)
+{
+	if (job == NULL)
+		return;
+	if (job->mailbox != NULL)
+		schema_clear(&schema_mailbox, job->mailbox);
+	for (unsigned i = 0; i < job->destination_count; i++)
+		schema_clear(&schema_destination, &job->destinations[i]);
+	for (unsigned i = 0; i < job->target_count; i++)
+		free(job->targets[i].recipient);
+	free(job->mailbox);
+	free(job->destinations);
+	free(job->host);
+	free(job->installation);
+	free(job);
+}

@@ -1,0 +1,42 @@
+/* job.h - what a worker is told: its mailbox, the destinations it delivers to, and what to do. Encoded by the schema tables that read the YAML,
+ * so that a key which is added there reaches the worker too. Secrets travel apart (REC_SECRET). */
+#ifndef MAILHAUL_CHANNEL_JOB_H
+#define MAILHAUL_CHANNEL_JOB_H
+
+#include <stdbool.h>
+
+#include "channel/record.h"
+
+struct config;
+struct dest_config;
+struct error;
+struct mailbox_config;
+
+enum job_mode { JOB_HAUL, JOB_CHECK, JOB_LIST };
+
+struct target {
+	unsigned dest;   /* index into destinations */
+	char *recipient; /* "" for a Maildir */
+};
+
+struct job {
+	enum job_mode mode;
+	bool trace;               /* send REC_TRACE */
+	unsigned log_level;       /* least important level worth sending */
+	unsigned sandbox;         /* enum sandbox_mode */
+	char *host;               /* our own name, for Received and Maildir */
+	char *installation;       /* random, from the state: makes X-Mailhaul-Id ours */
+	struct mailbox_config *mailbox;
+	struct dest_config *destinations; /* of deliver_to, in order, plus those that open messages still name */
+	unsigned destination_count;
+	struct target targets[TARGETS_MAX];
+	unsigned target_count;
+};
+
+/* A sealed memory file; the caller closes it. */
+int job_encode(const struct job *job, struct error *err);
+/* From a sealed memory file; takes fd. Everything is checked: limits, enumerators, target indices. */
+struct job *job_decode(int fd_take, struct error *err);
+void job_free(struct job *job);
+
+#endif

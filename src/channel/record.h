@@ -1,0 +1,137 @@
+/* record.h - what may be said over a channel, and the check that the receiver makes.
+ * Remote text travels as opaque bytes with a length; lists travel as sealed memory files beside the record. */
+#ifndef MAILHAUL_CHANNEL_RECORD_H
+#define MAILHAUL_CHANNEL_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_TEXT_MAX 2048
+#define RECORD_FDS_MAX 4
+#define TARGETS_MAX 64 /* (destination, recipient) pairs of one mailbox: one bit each */
+
+enum record_kind {
+	/* supervisor -> worker */
+	REC_JOB = 1, /* fds: the encoded job (sealed), the spool file; the first record a worker gets */
+	REC_SECRET,  /* index: which (job_secret); fd: a pipe to read it from */
+	REC_READY,   /* that was all: seal yourself and begin */
+	REC_DIRECTORY, /* index: target destination; fds: tmp, new, cur of a Maildir; or none, and why not */
+	REC_ACK,     /* seq: all durable records up to here are on disk */
+	REC_STOP,    /* leave at the next message boundary */
+	/* answers to the requests below */
+	REC_KNOWN,     /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if messages from before a renumbering are unmatched */
+	REC_PLANNED,   /* to REC_PLAN; id: of the first new message, the others follow on */
+	REC_CONNECTED, /* to REC_CONNECT; fd; text: the address reached */
+	REC_FILE,      /* to REC_WANT_FILE; fd: an unnamed file in the state directory */
+	REC_STARTED,   /* to REC_RUN; fd: the program's stderr, to read until its end */
+	REC_EXITED,    /* to REC_WAIT; code: exit status, or 128 + signal */
+	REC_FAILED,    /* to any request: error, scope, code, text */
+	REC_MATCHED,   /* to REC_MATCH; id: of the old message that this one is again, 0: none */
+	/* worker -> supervisor: requests, answered one at a time */
+	REC_CONNECT = 32, /* index: 0 the source, 1 + i destination i of the job */
+	REC_FOLDER,       /* index: folder of the job; uidvalidity; count: messages it has; flag COMPLETE: send all known keys */
+	REC_PLAN,         /* fd: struct plan_file, sealed; uidvalidity; flags */
+	REC_WANT_FILE,
+	REC_RUN,          /* index: destination (an mda); fd: its stdin; text: "sender\0recipient\0" */
+	REC_WAIT,         /* how did the program end? asked when its stderr has ended; when != 0: kill it first */
+	REC_MATCH,        /* index: folder; id, hash, trace: was this one delivered before the folder was renumbered? credited if so */
+	/* worker -> supervisor: durable, numbered, acknowledged */
+	REC_INTENT = 64, /* id, targets, size, hash, trace, when */
+	REC_OUTCOME,     /* id, index: target, verdict, error, scope, code, text: the peer's words */
+	REC_UNFETCHED,   /* id, text: it was asked for and did not come */
+	REC_DISPOSED,    /* id: the source has confirmed it */
+	/* worker -> supervisor: for people */
+	REC_LOG = 96, /* index: level; text: event\0 and the fields of a struct log_entry */
+	REC_PROGRESS, /* id: message done so far; count: of so many; size: bytes so far; when: bytes in all */
+	REC_REPORT,   /* check and list: index: enum report; text */
+	REC_TRACE,    /* index: '<' or '>'; text: one line of the wire, secrets masked */
+	REC_END,      /* the session is over: error (ERR_NONE: well), scope, code, text */
+};
+
+enum record_flag {
+	REC_WAITING = 1,       /* I sleep until this is durable: commit now */
+	REC_COMPLETE = 2,      /* FOLDER: all keys wanted; PLAN: the listing was complete, what it lacks is gone */
+};
+
+enum verdict {
+	VERDICT_ACCEPTED = 1,
+	VERDICT_DEFERRED, /* not now: scope says whom it concerns */
+	VERDICT_REFUSED,  /* not ever, says the peer: held */
+	VERDICT_IN_DOUBT, /* the last byte went out, no answer came */
+	VERDICT_RETRACTED, /* intended, but the last byte never left: as if never intended */
+};
+
+enum report { REPORT_OK, REPORT_WARNING, REPORT_FAILED, REPORT_ITEM };
+
+struct record {
+	uint16_t kind; /* enum record_kind */
+	uint16_t flags;
+	uint32_t seq;
+	uint32_t index;
+	uint32_t count;
+	uint64_t id;      /* message.id of the state; unique for ever */
+	uint64_t targets; /* bit i: target i of the job */
+	uint64_t size;
+	uint64_t uidvalidity;
+	int64_t when; /* wall clock, seconds */
+	uint32_t code;
+	uint8_t verdict, error, scope, reserved;
+	uint8_t hash[32], trace[32];
+	uint16_t len; /* of text */
+	uint8_t has_trace; /* trace rests on at least one Received field */
+	uint8_t reserved2[5];
+	char text[RECORD_TEXT_MAX];
+};
+
+bool record_is_durable(enum record_kind kind);
+/* Everything that can be known without state: kind allowed in that direction, lengths, enumerators, NULs where they belong.
+ * Returns NULL, or what is wrong. */
+const char *record_check(const struct record *record, size_t received_bytes, unsigned fd_count, bool from_worker);
+size_t record_size(const struct record *record); /* bytes on the channel */
+void record_set_text(struct record *record, const void *bytes, size_t len); /* cut at RECORD_TEXT_MAX */
+const char *record_kind_name(enum record_kind kind);
+
+/* What the supervisor knows of a folder, in a sealed memory file: this header, then items, then keys. */
+struct known_header {
+	uint64_t uidvalidity;   /* as stored; another one than the server's: renumbered */
+	uint64_t mark;          /* IMAP: every UID up to here has been planned or belongs to the baseline */
+	uint64_t item_count;    /* struct known_item: open, in doubt, or owed a disposal, and due now */
+	uint64_t key_count;     /* struct known_key, sorted by hash: all that the folder holds as far as we know */
+	uint8_t first_run;      /* nothing was ever planned here: first_run of the configuration applies */
+	uint8_t want_complete;  /* a listing of everything is due: counts disagree, or a day has passed */
+	uint8_t reserved[6];
+};
+struct known_item {
+	uint64_t id, size;
+	int64_t date;      /* INTERNALDATE, or 0 */
+	uint64_t open;     /* targets to be delivered to now */
+	uint64_t doubtful; /* targets with an intent and no outcome; a subset of open */
+	int64_t intent_at; /* of the doubtful ones: part of a Maildir name */
+	uint8_t hash[32];  /* of the bytes, when intended or delivered */
+	uint8_t key[16];   /* first half of SHA-256 of the key */
+	uint32_t uid;      /* IMAP; 0 for POP3, where only the listing of this session can tell the number */
+	uint8_t dispose;   /* enum disposal, as frozen; open == 0: delivered to all, and this is still owed */
+	uint8_t held_back; /* some delivery is neither accepted nor among open (held, or not due): no disposal yet */
+	uint8_t reserved[2];
+};
+struct known_key {
+	uint8_t key[16];
+	uint64_t id;
+};
+/* What a plan says, in a sealed memory file: this header, then entries with their keys, then ids of known messages that the server no longer lists. */
+struct plan_header {
+	uint64_t mark;
+	uint64_t entry_count, gone_count;
+};
+struct plan_entry {
+	uint64_t size;
+	int64_t date;
+	uint32_t uid;
+	uint16_t key_len; /* key follows; at most KEY_MAX; entries are packed, read them with memcpy */
+	uint8_t baseline; /* first_run put it beyond our reach */
+	uint8_t reserved;
+};
+#define KEY_MAX 1024 /* a longer UIDL is replaced by its SHA-256 in hex, behind "sha256:" */
+
+#endif

@@ -1,0 +1,41 @@
+#include "channel/wait.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include "base/error.h"
+#include "channel/channel.h"
+
+#define WAIT_FDS_MAX (TARGETS_MAX + 8)
+
+int wait_io(struct pollfd *fds, unsigned count, struct deadline deadline, struct channel *channel, struct error *err)
+{
+	struct pollfd all[WAIT_FDS_MAX + 1];
+	unsigned used = count;
+
+	if (count > WAIT_FDS_MAX)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "too many descriptors to wait for");
+	for (unsigned i = 0; i < count; i++)
+		all[i] = fds[i];
+	if (channel != NULL)
+		all[used++] = (struct pollfd){.fd = channel->fd, .events = POLLIN};
+	for (;;) {
+		int ready = poll(all, used, deadline_poll_ms(deadline));
+		bool spoke;
+
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready < 0)
+			return error_errno(err, SCOPE_PROGRAM, "cannot wait for the network");
+		if (ready == 0)
+			return 0;
+		spoke = channel != NULL && all[count].revents != 0;
+		if (spoke && channel_drain(channel, err) < 0)
+			return -1;
+		for (unsigned i = 0; i < count; i++)
+			fds[i].revents = all[i].revents;
+		if (ready > (spoke ? 1 : 0))
+			return 1;
+		return 2;
+	}
+}

@@ -1,0 +1,47 @@
+/* command.h - the commands, one per file, and the options that all of them know. */
+#ifndef MAILHAUL_COMMAND_COMMAND_H
+#define MAILHAUL_COMMAND_COMMAND_H
+
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "config/config.h"
+
+struct error;
+struct spawner;
+
+struct options {
+	const char *config, *state_dir, *trace;
+	int verbosity; /* -v adds, -q subtracts */
+	enum log_format log_format;
+	bool no_progress, json, delete_at_source, help, version;
+	char **arguments; /* what is no option, without the command; NULL-terminated */
+};
+
+struct command {
+	const char *name, *arguments, *summary;
+	bool needs_spawner; /* talks to the network: the spawner is forked before anything else */
+	int (*run)(const struct options *options, struct spawner *spawner);
+};
+
+/* NULL-terminated by name. */
+extern const struct command commands[];
+const struct command *command_find(const char *name);
+
+/* Splits argv. Options may stand before or after the command. -1 after a sentence on stderr: usage, exit 64. *ret_command NULL: none was given. */
+int options_parse(struct options *options, int argc, char **argv, const struct command **ret_command);
+void options_done(struct options *options);
+void print_help(const struct command *command); /* NULL: the overview */
+
+/* Loads the configuration and points the log where it belongs. NULL after its errors are on stderr: exit 78. */
+struct config *command_load(const struct options *options);
+/* As root: run_as, for good, since the state belongs to it. For commands without a spawner. */
+int command_become(const struct config *config, struct error *err);
+
+int command_run(const struct options *options, struct spawner *spawner);
+int command_check(const struct options *options, struct spawner *spawner);
+int command_list(const struct options *options, struct spawner *spawner);
+int command_status(const struct options *options, struct spawner *spawner);
+int command_held(const struct options *options, struct spawner *spawner);
+
+#endif

@@ -1,0 +1,43 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "command/command.h"
+
+const struct command commands[] = {
+	{"run", "[NAME...]", "haul now, once, and leave", true, command_run},
+	{"check", "[NAME...]", "test every step, explain, haul nothing", true, command_check},
+	{"list", "NAME", "what is there, what would be hauled", true, command_list},
+	{"status", "[--json]", "last success, last error, what is open, held or in doubt", false, command_status},
+	{"held", "list [NAME] | show ID | retry NAME|ID | drop [--delete] ID", "messages that a destination refused", false, command_held},
+	{NULL, NULL, NULL, false, NULL},
+};
+
+const struct command *command_find(const char *name)
+{
+	for (const struct command *command = commands; command->name != NULL; command++)
+		if (strcmp(command->name, name) == 0)
+			return command;
+	return NULL;
+}
+
+static const char options_help[] = "Options, before or after the command:\n"
+				   "  -c, --config FILE      instead of $XDG_CONFIG_HOME/mailhaul/config.yaml or /etc/mailhaul/config.yaml\n"
+				   "  -s, --state-dir DIR    instead of what the configuration says\n"
+				   "  -v, -q                 say more (-vv: everything), say less\n"
+				   "      --log-format FORM  text, json or journal\n"
+				   "      --no-progress      no progress line on a terminal\n"
+				   "      --trace NAME       show what is said to and by the servers of this mailbox, secrets masked\n"
+				   "      --version, --help\n";
+
+void print_help(const struct command *command)
+{
+	if (command != NULL) {
+		printf("Usage: mailhaul %s %s\n%s\n\n%s", command->name, command->arguments, command->summary, options_help);
+		return;
+	}
+	puts("Usage: mailhaul COMMAND [ARGUMENTS] [OPTIONS]\n"
+	     "mailhaul hauls mail home: from POP3 and IMAP mailboxes to a Maildir, an LMTP or SMTP server, or a program.\n");
+	for (const struct command *each = commands; each->name != NULL; each++)
+		printf("  %-7s %-10s %s\n", each->name, strlen(each->arguments) <= 10 ? each->arguments : "...", each->summary);
+	printf("\n%s\nManual: mailhaul(1), mailhaul.yaml(5)\n", options_help);
+}

@@ -1,0 +1,186 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/user.h"
+#include "command/command.h"
+#include "supervisor/progress.h"
+
+enum { OPT_LOG_FORMAT = 256, OPT_NO_PROGRESS, OPT_TRACE, OPT_JSON, OPT_DELETE, OPT_VERSION, OPT_HELP };
+
+static const struct option long_options[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"state-dir", required_argument, NULL, 's'},
+	{"verbose", no_argument, NULL, 'v'},
+	{"quiet", no_argument, NULL, 'q'},
+	{"log-format", required_argument, NULL, OPT_LOG_FORMAT},
+	{"no-progress", no_argument, NULL, OPT_NO_PROGRESS},
+	{"trace", required_argument, NULL, OPT_TRACE},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"delete", no_argument, NULL, OPT_DELETE},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{"help", no_argument, NULL, OPT_HELP},
+	{NULL, 0, NULL, 0},
+};
+
+static int take_log_format(struct options *options, const char *word)
+{
+	if (strcmp(word, "text") == 0)
+		options->log_format = LOG_FORMAT_TEXT;
+	else if (strcmp(word, "json") == 0)
+		options->log_format = LOG_FORMAT_JSON;
+	else if (strcmp(word, "journal") == 0)
+		options->log_format = LOG_FORMAT_JOURNAL;
+	else {
+		fprintf(stderr, "mailhaul: --log-format is text, json or journal, not \"%s\"\n", word);
+		return -1;
+	}
+	return 0;
+}
+
+static int take_option(struct options *options, int letter)
+{
+	switch (letter) {
+	case 'c':
+		options->config = optarg;
+		return 0;
+	case 's':
+		options->state_dir = optarg;
+		return 0;
+	case 'v':
+		options->verbosity++;
+		return 0;
+	case 'q':
+		options->verbosity--;
+		return 0;
+	case OPT_LOG_FORMAT:
+		return take_log_format(options, optarg);
+	case OPT_NO_PROGRESS:
+		options->no_progress = true;
+		return 0;
+	case OPT_TRACE:
+		options->trace = optarg;
+		return 0;
+	case OPT_JSON:
+		options->json = true;
+		return 0;
+	case OPT_DELETE:
+		options->delete_at_source = true;
+		return 0;
+	case OPT_VERSION:
+		options->version = true;
+		return 0;
+	case OPT_HELP:
+	case 'h':
+		options->help = true;
+		return 0;
+	default:
+		fputs("Try: mailhaul --help\n", stderr);
+		return -1;
+	}
+}
+
+int options_parse(struct options *options, int argc, char **argv, const struct command **ret_command)
+{
+	int letter;
+
+	*ret_command = NULL;
+	while ((letter = getopt_long(argc, argv, "c:s:vqh", long_options, NULL)) != -1)
+		if (take_option(options, letter) < 0)
+			return -1;
+	if (optind == argc)
+		return 0;
+	*ret_command = command_find(argv[optind]);
+	if (*ret_command == NULL) {
+		const char *names[16];
+		size_t count = 0;
+
+		for (; commands[count].name != NULL; count++)
+			names[count] = commands[count].name;
+		const char *nearest = config_nearest(argv[optind], names, count);
+		fprintf(stderr, "mailhaul: there is no command \"%s\"%s%s%s\nTry: mailhaul --help\n", argv[optind], nearest != NULL ? "; did you mean \"" : "",
+			nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+		return -1;
+	}
+	for (int i = optind + 1; i < argc; i++)
+		strv_add(&options->arguments, argv[i]);
+	return 0;
+}
+
+void options_done(struct options *options)
+{
+	strv_free(options->arguments);
+}
+
+/* -- where the log goes -- */
+
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM"); /* "device:inode", systemd.exec(5) */
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device &&
+	       st.st_ino == inode;
+}
+
+/* For a person: a warning is a sentence, everything else keeps the form that programs read. */
+static void log_sink_terminal(const struct log_entry *entry, void *context)
+{
+	const char *mailbox = NULL, *text = NULL;
+
+	for (const char *at = entry->data; at < entry->data + entry->len;) {
+		const char *value = at + strlen(at) + 1;
+
+		mailbox = strcmp(at, "mailbox") == 0 ? value : mailbox;
+		text = strcmp(at, "text") == 0 ? value : text;
+		at = value + strlen(value) + 1;
+	}
+	progress_clear();
+	if (entry->level > LEVEL_NOTICE || text == NULL)
+		log_sink_text(entry, context);
+	else
+		fprintf(stderr, "mailhaul: %s%s%s\n", mailbox != NULL ? mailbox : "", mailbox != NULL ? ": " : "", text);
+}
+
+static void open_log(const struct options *options, const struct config *config)
+{
+	enum log_format format = options->log_format;
+	int level;
+
+	if (format == LOG_FORMAT_DEFAULT)
+		format = config->log_format;
+	if (format == LOG_FORMAT_DEFAULT && stderr_is_journal())
+		format = LOG_FORMAT_JOURNAL;
+	/* A journal is asked later, so it gets everything; cron mails what we print, so that is only what needs attention. */
+	level = (format == LOG_FORMAT_JOURNAL ? LEVEL_INFO : isatty(STDERR_FILENO) ? LEVEL_NOTICE : LEVEL_WARNING) + options->verbosity;
+	if (options->verbosity > 0 && level < LEVEL_INFO)
+		level = LEVEL_INFO + options->verbosity - 1;
+	level = level < LEVEL_ERROR ? LEVEL_ERROR : level > LEVEL_DEBUG ? LEVEL_DEBUG : level;
+	if (format == LOG_FORMAT_JOURNAL)
+		log_to(log_sink_journal, NULL, (enum log_level)level);
+	else if (format == LOG_FORMAT_JSON)
+		log_to(log_sink_json, NULL, (enum log_level)level);
+	else if (format == LOG_FORMAT_DEFAULT && isatty(STDERR_FILENO))
+		log_to(log_sink_terminal, NULL, (enum log_level)level);
+	else
+		log_to(log_sink_text, NULL, (enum log_level)level);
+}
+
+struct config *command_load(const struct options *options)
+{
+	struct config *config = config_load(options->config, options->state_dir, stderr);
+
+	if (config != NULL)
+		open_log(options, config);
+	return config;
+}
+
+int command_become(const struct config *config, struct error *err)
+{
+	return geteuid() == 0 ? user_become(config->run_as, err) : 0;
+}

@@ -1,0 +1,135 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fs.h"
+#include "dest/maildir.h"
+
+#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+
+static const char *skip_hex(const char *text)
+{
+	size_t len = strspn(text, "0123456789abcdef");
+
+	return len == 16 && text[len] == '.' ? text + len + 1 : NULL;
+}
+
+/* seconds.KEY.HASH.host */
+static bool is_ours(const char *name)
+{
+	size_t digits = strspn(name, "0123456789");
+
+	if (digits == 0 || name[digits] != '.')
+		return false;
+	name = skip_hex(name + digits + 1);
+	return name != NULL && skip_hex(name) != NULL;
+}
+
+static int check_owner(int fd, const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return error_errno(err, SCOPE_DESTINATION, "cannot look at %s", path);
+	if (st.st_uid != geteuid())
+		return error_set(err, ERR_CONFIG, SCOPE_DESTINATION,
+			"%s belongs to user %u, not to the user that runs mailhaul (%u); deliver to other users by lmtp:", path, (unsigned)st.st_uid,
+			(unsigned)geteuid());
+	return 0;
+}
+
+/* Makes the Maildir itself. A symbolic link in its place is the user's own choice of where mail lies; inside, none is followed. */
+static int open_base(const char *path, struct error *err)
+{
+	bool made = mkdir(path, 0700) == 0;
+	int fd;
+
+	if (!made && errno == ENOENT)
+		return error_set(err, ERR_CONFIG, SCOPE_DESTINATION, "%s: parent directory does not exist; create it or correct maildir:", path);
+	if (!made && errno != EEXIST)
+		return error_errno(err, SCOPE_DESTINATION, "cannot make the Maildir %s", path);
+	fd = open(path, DIRECTORY);
+	if (fd < 0 && errno == ENOTDIR)
+		return error_set(err, ERR_CONFIG, SCOPE_DESTINATION, "%s is not a directory; correct maildir:", path);
+	if (fd < 0)
+		return error_errno(err, SCOPE_DESTINATION, "cannot open the Maildir %s", path);
+	if (made) {
+		int parent = openat(fd, "..", DIRECTORY);
+
+		/* Best effort: the parent may be readable by others only, and a lost empty Maildir is made again. */
+		if (parent >= 0)
+			fsync(parent);
+		fs_close(parent);
+	}
+	return fd;
+}
+
+static int open_part(int base, const char *path, const char *name, struct error *err)
+{
+	char part[4096];
+	int fd;
+
+	snprintf(part, sizeof(part), "%s/%s", path, name);
+	if (mkdirat(base, name, 0700) < 0 && errno != EEXIST)
+		return error_errno(err, SCOPE_DESTINATION, "cannot make %s", part);
+	fd = openat(base, name, DIRECTORY | O_NOFOLLOW);
+	if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+		return error_set(err, ERR_CONFIG, SCOPE_DESTINATION,
+			"%s is not a directory (a symbolic link is not followed); remove it or correct maildir:", part);
+	if (fd < 0)
+		return error_errno(err, SCOPE_DESTINATION, "cannot open %s", part);
+	if (check_owner(fd, part, err) < 0)
+		return fs_close(fd);
+	return fd;
+}
+
+void maildir_clear_tmp(int tmp_fd, int64_t now_s)
+{
+	int copy = openat(tmp_fd, ".", DIRECTORY);
+	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+	const struct dirent *entry;
+
+	if (dir == NULL) {
+		fs_close(copy);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		struct stat st;
+
+		/* By the last change of the inode: the time of modification is the message's own. */
+		if (is_ours(entry->d_name) && fstatat(tmp_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			st.st_ctim.tv_sec < now_s - MAILDIR_STALE_S)
+			unlinkat(tmp_fd, entry->d_name, 0);
+	}
+	closedir(dir);
+}
+
+int maildir_open_directories(const char *path, int ret_fds[3], struct error *err)
+{
+	static const char *const parts[] = {"tmp", "new", "cur"};
+	int base = open_base(path, err), fds[3] = {-1, -1, -1};
+	int result = base < 0 ? -1 : check_owner(base, path, err);
+
+	for (unsigned i = 0; i < 3 && result == 0; i++) {
+		fds[i] = open_part(base, path, parts[i], err);
+		if (fds[i] < 0)
+			result = -1;
+	}
+	if (result == 0 && fsync(base) < 0)
+		result = error_errno(err, SCOPE_DESTINATION, "cannot sync %s", path);
+	fs_close(base);
+	if (result < 0) {
+		for (unsigned i = 0; i < 3; i++)
+			fs_close(fds[i]);
+		return -1;
+	}
+	maildir_clear_tmp(fds[0], clock_wall_s());
+	memcpy(ret_fds, fds, sizeof(fds));
+	return 0;
+}

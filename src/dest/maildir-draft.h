@@ -1,0 +1,34 @@
+/* maildir-draft.h - the files that a Maildir destination has in tmp/: being written, then durable as a group, until they are moved or given up.
+ * Invariant: a file NAME that was in tmp/ before is replaced in one step, by a durable one, or stays. For a delivery in doubt it is all that tells "given
+ * up" from "made, and moved on by a mail reader", so a new draft of it is written beside it and renamed over it. */
+#ifndef MAILHAUL_DEST_MAILDIR_DRAFT_H
+#define MAILHAUL_DEST_MAILDIR_DRAFT_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+struct delivery;
+struct draft;
+struct error;
+
+STAILQ_HEAD(draft_list, draft);
+
+struct drafts {
+	int tmp_fd;
+	const char *destination, *path; /* for errors; borrowed */
+	struct draft_list fresh, durable;
+	unsigned fresh_count;
+};
+
+void drafts_init(struct drafts *drafts, int tmp_fd, const char *destination, const char *path);
+/* Writes tmp/NAME with NAME from delivery->name. On failure (ERR_LOCAL, SCOPE_DESTINATION; errors of the spool as they are) nothing is left of it. The
+ * delivery and its message must stay where they are until the next drafts_sync. */
+int drafts_add(struct drafts *drafts, const struct delivery *delivery, struct error *err);
+/* Makes all fresh ones durable; a failed sync is answered by writing all of them anew, once. On failure they are gone. */
+int drafts_sync(struct drafts *drafts, struct error *err);
+/* The draft of that name is no longer ours to look after. remove: as if it had never been, except where it has replaced an older file. */
+void drafts_forget(struct drafts *drafts, const char *name, bool remove);
+/* Removes the fresh ones, forgets the others. */
+void drafts_done(struct drafts *drafts);
+
+#endif

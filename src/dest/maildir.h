@@ -1,0 +1,23 @@
+/* maildir.h - the part of the Maildir destination that runs outside the worker: a sealed worker cannot open paths, so it is handed the directories. */
+#ifndef MAILHAUL_DEST_MAILDIR_H
+#define MAILHAUL_DEST_MAILDIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+
+/* What is left in tmp/ for so long belongs to nobody. A doubtful delivery that is gone from tmp/ counts as delivered only while it is younger than
+ * MAILDIR_CERTAIN_S, so that this clearing is never taken for a delivery. */
+#define MAILDIR_STALE_S (36 * 3600)
+#define MAILDIR_CERTAIN_S (35 * 3600)
+
+/* Makes the Maildir if its parent directory exists, clears its tmp/, opens tmp, new and cur, in that order
+ * (the caller closes them). Refused with ERR_CONFIG: a missing parent, a directory of another user, tmp, new or cur that are no directories.
+ * Everything else that fails is ERR_LOCAL; all with SCOPE_DESTINATION. */
+int maildir_open_directories(const char *path, int ret_fds[3], struct error *err);
+
+/* Removes what we left in tmp/ more than MAILDIR_STALE_S ago; nothing that others made. now_s: wall clock. */
+void maildir_clear_tmp(int tmp_fd, int64_t now_s);
+
+#endif

@@ -1,0 +1,61 @@
+/* haul.h - one message on its way: from the plan, through fetch and delivery, to its disposal at the source. */
+#ifndef MAILHAUL_MAIL_HAUL_H
+#define MAILHAUL_MAIL_HAUL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/error.h"
+#include "channel/record.h"
+
+struct message;
+
+/* Only forward; a failure sets error and takes the haul out of the loop. */
+enum haul_stage { HAUL_PLANNED, HAUL_REQUESTED, HAUL_SPOOLED, HAUL_INTENDED, HAUL_SETTLED, HAUL_RECORDED };
+
+/* One haul to one target. */
+struct delivery {
+	STAILQ_ENTRY(delivery) next; /* in the queue that a destination keeps of what it was offered */
+	struct haul *haul;
+	unsigned target;
+	const char *recipient; /* borrowed from the job; "" for a Maildir */
+	const char *sender;    /* borrowed; "" is the null sender */
+	bool needs_smtputf8;
+	char name[160];	   /* Maildir: of its file; made by prepare */
+	bool doubtful;	   /* an earlier intent has no outcome: resolve, or deliver again under the same id */
+	int64_t intent_at; /* wall clock, seconds: of the first intent; part of a Maildir name */
+	char id[41];	   /* X-Mailhaul-Id: deterministic per key and destination */
+	char *prepend;	   /* our header fields, CRLF line ends; owned */
+	size_t prepend_len;
+	enum verdict verdict; /* 0: none yet */
+	int code;	      /* SMTP reply, exit status */
+	struct error error;   /* for DEFERRED and REFUSED: kind, scope and the peer's words */
+	char reply[200];      /* for ACCEPTED: the peer's words */
+};
+
+struct haul {
+	STAILQ_ENTRY(haul) next; /* in the one queue that owns it */
+	uint64_t id;		 /* message.id of the state */
+	uint32_t uid;		 /* IMAP UID, or POP3 message number of this session */
+	uint64_t announced;	 /* bytes, as listed: a hint */
+	int64_t date;		 /* INTERNALDATE, wall clock seconds; 0 if unknown */
+	enum haul_stage stage;
+	uint32_t seq;		 /* of its last durable record */
+	struct message *message; /* HAUL_SPOOLED up to the last verdict, else NULL; owned */
+	struct error error;	 /* why it was not fetched (kind ERR_NONE: nothing wrong) */
+	bool oversized;		 /* error says it is over max_message: held, not retried as broken */
+	const void *origin;	 /* of whoever made it; not looked at here */
+	unsigned unsettled;	 /* deliveries that still lack a verdict */
+	bool disposable;	 /* every target has it; set when the last verdict is in */
+	unsigned delivery_count;
+	struct delivery *deliveries; /* owned */
+};
+
+STAILQ_HEAD(haul_queue, haul);
+STAILQ_HEAD(delivery_queue, delivery);
+
+struct haul *haul_new(uint64_t id, uint32_t uid, uint64_t announced, int64_t date);
+void haul_free(struct haul *haul);
+
+#endif

@@ -1,0 +1,123 @@
+#include "mail/message.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "mail/address.h"
+#include "mail/header.h"
+#include "mail/prints.h"
+#include "mail/spool.h"
+#include "mail/utf8.h"
+
+/* What only lives while bytes arrive. */
+struct scan {
+	struct header_scanner header;
+	struct prints prints;
+	const char *own_mark;
+	struct utf8 utf8;
+	bool eight_bit_header, malformed_header; /* malformed: it is not UTF-8 */
+	bool after_cr;
+};
+
+static_assert(sizeof(((struct message *)NULL)->return_path) > ADDRESS_MAX, "address_from_return_path needs the room");
+
+static void on_field(void *context, const struct header_field *field)
+{
+	struct message *message = context;
+	struct scan *scan = message->scan;
+
+	prints_add_field(&scan->prints, field);
+	if (strcmp(field->name, "received") == 0)
+		message->received_count++;
+	else if (strcmp(field->name, "x-mailhaul-id") == 0 && ascii_prefix_nocase(field->value, field->len, scan->own_mark))
+		message->own_marks++;
+	else if (strcmp(field->name, "return-path") == 0 && !message->has_return_path && !field->cut)
+		message->has_return_path = address_from_return_path(message->return_path, field->value, field->len);
+}
+
+struct message *message_new(struct spool_file *file, const char *own_mark)
+{
+	struct message *message = xcalloc(1, sizeof(*message));
+	struct scan *scan = xcalloc(1, sizeof(*scan));
+
+	message->spool = spool_new(file);
+	message->scan = scan;
+	header_scanner_init(&scan->header, on_field, message);
+	prints_init(&scan->prints);
+	scan->own_mark = own_mark;
+	return message;
+}
+
+static void look_at_bytes(struct message *message, const unsigned char *bytes, size_t len)
+{
+	struct scan *scan = message->scan;
+	unsigned char all = 0;
+	bool after_cr = scan->after_cr;
+
+	for (size_t i = 0; i < len; i++) {
+		all |= bytes[i];
+		message->has_nul |= bytes[i] == '\0';
+		message->has_bare_cr |= after_cr && bytes[i] != '\n';
+		after_cr = bytes[i] == '\r';
+	}
+	message->eight_bit |= all > 0x7F;
+	scan->after_cr = after_cr;
+}
+
+static void look_at_header(struct scan *scan, const char *bytes, size_t len)
+{
+	size_t header_len = header_scan(&scan->header, bytes, len);
+
+	for (size_t i = 0; i < header_len && !scan->malformed_header; i++) {
+		unsigned char byte = (unsigned char)bytes[i];
+
+		scan->eight_bit_header |= byte > 0x7F;
+		scan->malformed_header = !utf8_add(&scan->utf8, byte);
+	}
+}
+
+int message_add(struct message *message, const void *bytes, size_t len, struct error *err)
+{
+	struct scan *scan = message->scan;
+
+	if (spool_add(message->spool, bytes, len, err) < 0)
+		return -1;
+	message->size += len;
+	prints_add_bytes(&scan->prints, bytes, len);
+	look_at_bytes(message, bytes, len);
+	look_at_header(scan, bytes, len);
+	return 0;
+}
+
+int message_end(struct message *message, struct error *err)
+{
+	struct scan *scan = message->scan;
+
+	if (spool_end(message->spool, err) < 0)
+		return -1;
+	header_scan_end(&scan->header);
+	message->has_bare_cr |= scan->after_cr;
+	message->utf8_header = scan->eight_bit_header && !scan->malformed_header && scan->utf8.owed == 0;
+	message->has_trace = scan->prints.has_trace;
+	prints_end(&scan->prints, message->hash, message->trace);
+	free(scan);
+	message->scan = NULL;
+	return 0;
+}
+
+void message_free(struct message *message)
+{
+	struct scan *scan;
+
+	if (message == NULL)
+		return;
+	scan = message->scan;
+	if (scan != NULL)
+		prints_done(&scan->prints);
+	free(scan);
+	spool_free(message->spool);
+	free(message);
+}

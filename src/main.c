@@ -1,0 +1,69 @@
+/* main.c - forks the spawner before anything else exists, then hands over to a command. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "command/command.h"
+#include "spawner/spawner.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unknown"
+#endif
+
+/* A descriptor that is opened later must not become 0, 1 or 2. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* For tests of deadlines: MAILHAUL_DEADLINE_FACTOR=0.01 makes minutes of seconds. */
+static void read_deadline_factor(void)
+{
+	const char *text = getenv("MAILHAUL_DEADLINE_FACTOR");
+	double factor = text != NULL ? strtod(text, NULL) : 0;
+
+	if (factor > 0)
+		deadline_set_factor(factor);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {0};
+	struct spawner spawner = {.fd = -1};
+	const struct command *command;
+	struct error err;
+	int code;
+
+	fill_standard_descriptors();
+	umask(077);
+	read_deadline_factor();
+	if (options_parse(&options, argc, argv, &command) < 0)
+		return EX_USAGE;
+	if (options.version) {
+		puts("mailhaul " PACKAGE_VERSION);
+		return EX_OK;
+	}
+	if (options.help || command == NULL) {
+		print_help(command);
+		return options.help ? EX_OK : EX_USAGE;
+	}
+	if (command->needs_spawner && spawner_start(&spawner, &err) < 0) {
+		fprintf(stderr, "mailhaul: %s\n", err.text);
+		return EX_OSERR;
+	}
+	code = command->run(&options, &spawner);
+	spawner_stop(&spawner);
+	options_done(&options);
+	return code;
+}

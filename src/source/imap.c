@@ -1,0 +1,162 @@
+#include "source/imap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/secret.h"
+#include "source/connect.h"
+
+static int open_session(struct imap *imap, struct error *err)
+{
+	if (source_connect(imap->context, IMAP_LINE_MAX, &imap->source.wire, err) < 0)
+		return -1;
+	imap_set_deadline(imap, SOURCE_GREETING_S);
+	if (imap_wait(imap, &imap->greeted, err) < 0)
+		return -1;
+	return imap_log_in(imap, err);
+}
+
+static int imap_open(struct source *source, struct error *err)
+{
+	struct imap *imap = (struct imap *)source;
+	int rc = open_session(imap, err);
+
+	secret_free(imap->secret);
+	imap->secret = NULL;
+	return rc;
+}
+
+/* What is still on its way belongs to the folder that is left behind, and its UIDs must not be taken for those of the next. */
+static int leave_folder(struct imap *imap, struct error *err)
+{
+	if (imap->fetches == 0 && imap->group.step == IMAP_STEP_IDLE)
+		return 0; /* what else is unsent may ride with SELECT */
+	if (imap_send(imap, err) < 0)
+		return -1;
+	while (imap->fetches != 0 || imap->group.step != IMAP_STEP_IDLE)
+		if (imap_wait_one(imap, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int no_folder(const struct imap_answer *answer, const char *folder, struct error *err)
+{
+	char what[128];
+
+	snprintf(what, sizeof(what), "server has no folder \"%.80s\"", folder);
+	return imap_refused(err, answer, ERR_REFUSED, SCOPE_FOLDER, what);
+}
+
+static int imap_select(struct source *source, const char *folder, bool writable, struct folder_status *ret_status, struct error *err)
+{
+	struct imap *imap = (struct imap *)source;
+	struct imap_answer answer = {0};
+	int rc;
+
+	if (leave_folder(imap, err) < 0)
+		return -1;
+	imap->folder = (struct folder_status){0};
+	imap->has_exists = false;
+	imap_begin(imap, imap_keep_answer, &answer);
+	wire_addf(source->wire, writable ? "SELECT " : "EXAMINE ");
+	imap_add_folder(imap, folder);
+	wire_addf(source->wire, "\r\n");
+	imap->selecting = true;
+	rc = imap_wait(imap, &answer.done, err);
+	imap->selecting = false;
+	if (rc < 0)
+		return -1;
+	if (answer.status != IMAP_OK)
+		return no_folder(&answer, folder, err);
+	if (!imap->has_exists)
+		return error_set(err, ERR_PROTO, SCOPE_FOLDER, "server opened folder \"%.80s\" without saying how many messages it holds", folder);
+	*ret_status = imap->folder;
+	return 0;
+}
+
+static int imap_flush(struct source *source, struct error *err)
+{
+	struct imap *imap = (struct imap *)source;
+
+	if (imap->lost)
+		return imap_lose(imap, &imap->error, err);
+	STAILQ_CONCAT(&imap->ready, &imap->requested);
+	STAILQ_CONCAT(&imap->released, &imap->owed);
+	imap_fetch_add(imap);
+	imap_dispose_add(imap);
+	return imap_send(imap, err);
+}
+
+static int log_out(struct imap *imap, struct error *err)
+{
+	struct imap_answer answer = {0};
+
+	if (imap->lost)
+		return imap_lose(imap, &imap->error, err);
+	imap_set_deadline(imap, IMAP_LOGOUT_S);
+	imap->leaving = true;
+	imap_begin(imap, imap_keep_answer, &answer);
+	wire_addf(imap->source.wire, "LOGOUT\r\n");
+	if (imap_wait(imap, &answer.done, err) < 0)
+		return -1;
+	return answer.status == IMAP_OK ? 0 : imap_refused(err, &answer, ERR_TEMP, SCOPE_MAILBOX, "server refused the logout");
+}
+
+static int imap_close(struct source *source, struct error *err)
+{
+	struct imap *imap = (struct imap *)source;
+	struct error closed = {0};
+	int rc;
+
+	if (source->wire == NULL)
+		return 0;
+	rc = log_out(imap, err);
+	error_set(&closed, ERR_TEMP, SCOPE_MAILBOX, "session is closed");
+	imap_lose(imap, &closed, NULL);
+	imap_fetch_done(imap);
+	wire_free(source->wire);
+	source->wire = NULL;
+	return rc;
+}
+
+static void imap_free(struct source *source)
+{
+	struct imap *imap = (struct imap *)source;
+
+	imap_fetch_done(imap);
+	imap_dispose_done(imap);
+	imap_parser_done(&imap->parser);
+	str_done(&imap->challenge);
+	wire_free(source->wire);
+	secret_free(imap->secret);
+	free(imap);
+}
+
+static const struct source_ops imap_ops = {
+	.name = "IMAP",
+	.open = imap_open,
+	.select = imap_select,
+	.list = imap_list,
+	.request = imap_request,
+	.dispose = imap_dispose,
+	.flush = imap_flush,
+	.receive = imap_receive,
+	.settle = imap_settle,
+	.disposed = imap_disposed,
+	.close = imap_close,
+	.free = imap_free,
+};
+
+struct source *imap_new(const struct source_context *context)
+{
+	struct imap *imap = xcalloc(1, sizeof(*imap));
+
+	imap->source.ops = &imap_ops;
+	imap->context = context;
+	imap->secret = context->secret;
+	imap_command_init(imap);
+	imap_fetch_init(imap);
+	imap_dispose_init(imap);
+	return &imap->source;
+}

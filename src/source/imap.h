@@ -1,0 +1,190 @@
+/* imap.h - one session with an IMAP server, as its parts see it; nobody else includes this. RFC 9051, RFC 3501.
+ * imap.c opens, selects and closes, imap-login.c logs in, imap-command.c writes commands and knows which are outstanding, imap-read.c takes in what comes,
+ * imap-list.c lists, imap-fetch.c fetches, imap-dispose.c deletes, moves and flags.
+ * Invariants: a tag is outstanding from imap_begin to its tagged response and never comes back; once lost, a session does nothing any more but hand
+ * out what was complete before. */
+#ifndef MAILHAUL_SOURCE_IMAP_H
+#define MAILHAUL_SOURCE_IMAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "net/wire.h"
+#include "source/imap-parse.h"
+#include "source/source.h"
+
+#define IMAP_OUTSTANDING_MAX 32	 /* commands: a flight of fetches, a group of disposals, one to wait for */
+#define IMAP_FETCHES_MAX 25	 /* of them; outlook.com is known to break at some 50 */
+#define IMAP_UNTAGGED_MAX 200000 /* responses to one command */
+#define IMAP_LOGOUT_S 10	 /* courtesy: everything that counts has been answered by then */
+
+struct imap;
+struct imap_command;
+struct imap_listing;
+struct message;
+
+/* A tagged response, kept. */
+struct imap_answer {
+	bool done;
+	enum imap_status status; /* IMAP_OK, IMAP_NO or IMAP_BAD */
+	bool temporary;		 /* its code or its words say that it may be different later */
+	char code[32];		 /* first word, upper case; "" if there was none */
+	char text[160];		 /* the server's words, escaped */
+};
+
+typedef int imap_done_fn(struct imap *imap, struct imap_command *command, const struct imap_answer *answer, struct error *err);
+
+struct imap_command {
+	uint32_t number;	 /* of its tag; 0: free */
+	imap_done_fn *done;	 /* -1 ends the session */
+	void *context;		 /* of done */
+	struct haul_queue hauls; /* of a fetch */
+};
+
+/* One message that the caller wants flagged, moved or deleted. */
+struct imap_disposal {
+	STAILQ_ENTRY(imap_disposal) next;
+	uint64_t id;
+	uint32_t uid;
+	enum disposal what;
+	char *folder; /* DISPOSE_MOVE */
+};
+STAILQ_HEAD(imap_disposals, imap_disposal);
+
+enum imap_step { IMAP_STEP_IDLE, IMAP_STEP_TRANSFER, IMAP_STEP_CREATE, IMAP_STEP_FLAG, IMAP_STEP_EXPUNGE };
+
+/* Disposals travel in groups with one UID set; one group at a time, so that what SEARCH and EXPUNGE see is its own doing. */
+struct imap_group {
+	struct imap_disposals members;
+	enum imap_step step;
+	struct str set;
+	unsigned outstanding;	  /* commands of this step */
+	struct imap_answer worst; /* of this step: the first that is not OK */
+	bool created;		  /* the target folder, or at least it was tried */
+	bool searched, foreign;	  /* SEARCH DELETED has answered; it named a message that is not ours */
+	uint32_t *uids;		  /* of the members, ascending */
+	size_t count;
+};
+
+struct imap {
+	struct source source;
+	const struct source_context *context;
+	struct secret *secret;
+	bool greeted, leaving; /* the first response has come; LOGOUT was sent, BYE is right */
+	unsigned capabilities; /* enum imap_capability */
+	unsigned mechanisms;   /* announced as AUTH=, for sasl.h */
+	bool capabilities_known;
+	struct folder_status folder; /* filled by untagged data */
+	bool selecting, has_exists;  /* SELECT is outstanding; EXISTS has come since */
+
+	/* commands and responses */
+	char prefix[8]; /* of tags; random, so that nobody can answer what was not asked yet */
+	uint32_t last_number;
+	struct imap_command commands[IMAP_OUTSTANDING_MAX];
+	unsigned outstanding;
+	unsigned untagged; /* since the last tagged response */
+	struct imap_parser parser;
+	uint64_t literal_left; /* octets of a literal that have not come yet */
+	bool in_literal;
+	bool may_continue;	      /* a "+" is due */
+	struct str challenge;	      /* the text of the last */
+	struct imap_listing *listing; /* who FETCH responses are for while a listing is taken, else NULL */
+	uint64_t read_until;	      /* wire_bytes_in: what one call may take in, so that a fast server cannot keep us */
+	struct deadline deadline;     /* of the step in hand */
+	struct deadline silence;      /* a byte has to come by then */
+	bool lost;
+	struct error error; /* if lost: why */
+
+	/* fetch */
+	struct haul_queue requested; /* queued, not flushed */
+	struct haul_queue ready;     /* flushed, but too many commands are outstanding */
+	struct haul_queue alone;     /* their command was refused as a whole: one by one, to find the culprit */
+	struct haul_queue finished;
+	unsigned fetches;	  /* outstanding */
+	struct message *incoming; /* BODY[] being read; NULL while one is thrown away */
+
+	/* disposal */
+	struct imap_disposals owed; /* queued, not flushed */
+	struct imap_disposals released;
+	struct imap_disposals confirmed;
+	struct imap_group group;
+	struct error refused; /* the first disposal that was refused since the last settle */
+};
+
+/* --- imap-command.c --- */
+
+void imap_command_init(struct imap *imap);
+/* Takes a tag and adds "TAG " to what will be sent; the caller adds the rest and CRLF. Valid until its done is called. */
+struct imap_command *imap_begin(struct imap *imap, imap_done_fn *done, void *context);
+/* The done of commands whose answer somebody waits for; context: a struct imap_answer, all-zero. */
+imap_done_fn imap_keep_answer;
+/* A tagged response has come: finds its command and calls its done. */
+int imap_tagged(struct imap *imap, const struct imap_response *response, struct error *err);
+/* "text" with \ and " escaped. Printable ASCII, or UTF-8 for servers that want it. */
+void imap_add_quoted(struct imap *imap, const char *text);
+/* A folder, in the form that this server understands, as a quoted string. A name that is not UTF-8 ends up as it is, for the server to refuse. */
+void imap_add_folder(struct imap *imap, const char *folder);
+/* A set of UIDs as ranges that contain no other UID. Sorts uids. */
+void imap_write_set(struct str *out, uint32_t *uids, size_t count);
+/* Sets *err from an answer that is not OK: "what: words". kind: what a plain NO means. Returns -1. */
+int imap_refused(struct error *err, const struct imap_answer *answer, enum error_kind kind, enum error_scope scope, const char *what);
+
+/* --- imap-read.c --- */
+
+/* The step in hand has so many seconds in all; 0: as long as the server is not silent. */
+void imap_set_deadline(struct imap *imap, double seconds);
+/* Sends all that was added. */
+int imap_send(struct imap *imap, struct error *err);
+/* Takes in what has arrived, up to one response. 1: one was dealt with. 0: nothing complete. -1: lost. Never blocks. */
+int imap_pump(struct imap *imap, struct error *err);
+/* Sleeps until one response has been dealt with. */
+int imap_wait_one(struct imap *imap, struct error *err);
+/* Sends, then waits until *done. */
+int imap_wait(struct imap *imap, const bool *done, struct error *err);
+/* Sends, then waits for "+" (1, imap->challenge is its text) or for the answer that makes one superfluous (0). */
+int imap_wait_continuation(struct imap *imap, const struct imap_answer *answer, struct error *err);
+/* Remembers why the session is over. Returns -1. */
+int imap_lose(struct imap *imap, const struct error *why, struct error *err);
+
+/* --- imap-login.c --- */
+
+/* From behind the greeting to the authenticated state, STARTTLS included. */
+int imap_log_in(struct imap *imap, struct error *err);
+
+/* --- imap-list.c --- */
+
+/* An untagged FETCH has come while imap->listing is set. */
+int imap_list_data(struct imap *imap, const struct imap_response *response, struct error *err);
+int imap_list(struct source *source, uint64_t above_uid, listed_fn *each, void *context, bool *ret_contradictory, struct error *err);
+
+/* --- imap-fetch.c --- */
+
+void imap_fetch_init(struct imap *imap);
+void imap_fetch_done(struct imap *imap); /* frees what was requested and not returned */
+int imap_request(struct source *source, struct haul *haul, struct error *err);
+int imap_receive(struct source *source, struct haul **ret_haul, struct error *err);
+/* Adds as many fetch commands as may be outstanding. */
+void imap_fetch_add(struct imap *imap);
+/* An untagged FETCH has come completely. */
+int imap_fetch_data(struct imap *imap, const struct imap_response *response, struct error *err);
+/* The literal of BODY[]: begins, some of it, ends. */
+int imap_body_begin(struct imap *imap, struct error *err);
+int imap_body_bytes(struct imap *imap, const char *bytes, size_t len, struct error *err);
+int imap_body_end(struct imap *imap, struct error *err);
+
+/* --- imap-dispose.c --- */
+
+void imap_dispose_init(struct imap *imap);
+void imap_dispose_done(struct imap *imap);
+int imap_dispose(struct source *source, uint64_t id, uint32_t uid, enum disposal what, const char *folder, struct error *err);
+int imap_settle(struct source *source, struct error *err);
+int imap_disposed(struct source *source, uint64_t *ret_id);
+/* Begins the next group if none is under way. */
+void imap_dispose_add(struct imap *imap);
+/* An untagged SEARCH has come. */
+void imap_dispose_search(struct imap *imap, const struct imap_response *response);
+
+#endif

@@ -1,0 +1,132 @@
+/* source.h - a remote mailbox, whatever its protocol. request and dispose only queue; flush is one write; receive never blocks.
+ * A source gets its descriptor through the channel and never knows how it was made. */
+#ifndef MAILHAUL_SOURCE_SOURCE_H
+#define MAILHAUL_SOURCE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "mail/haul.h"
+
+struct channel;
+struct secret;
+struct spool_file;
+struct tls_summary;
+struct wire;
+
+/* What a source needs to come alive; borrowed for its lifetime. */
+struct source_context {
+	struct channel *channel; /* asks for the connection with REC_CONNECT index 0; NULL in tests, which set wire_fd */
+	int wire_fd;		 /* tests: the connected descriptor, else -1 */
+	const struct mailbox_config *mailbox;
+	struct secret *secret; /* password or token; the source frees it after login, successful or not; NULL: none */
+	struct spool_file *spool;
+	const char *own_mark;				   /* for message_new */
+	void (*trace)(void *, char, const char *, size_t); /* wire_trace_fn or NULL */
+	void *trace_context;
+	struct tls_summary *tls; /* filled by open; may be NULL */
+};
+
+struct folder_status {
+	uint64_t uidvalidity; /* 0: POP3, or the server named none */
+	uint64_t uidnext;     /* 0: not told; a hint */
+	uint32_t exists;      /* messages it holds */
+	bool read_only;
+};
+
+struct listed {
+	uint32_t uid;	 /* IMAP UID; POP3 message number */
+	const char *key; /* IMAP: decimal UID; POP3: UIDL, or "sha256:..." when it is longer than KEY_MAX; NULL: the server gave none */
+	size_t key_len;
+	uint64_t size; /* as announced */
+	int64_t date;  /* INTERNALDATE; 0: unknown */
+};
+typedef int listed_fn(void *context, const struct listed *entry, struct error *err); /* -1 ends the listing */
+
+struct source {
+	const struct source_ops *ops;
+	struct wire *wire; /* what transfer_run polls; NULL before open */
+};
+
+struct source_ops {
+	const char *name;
+	/* Greeting, STARTTLS, login. Frees the secret. */
+	int (*open)(struct source *, struct error *);
+	/* writable: messages will be disposed of. POP3: folder is NULL. */
+	int (*select)(struct source *, const char *folder, bool writable, struct folder_status *ret_status, struct error *);
+	/* IMAP: UIDs above mark; POP3: everything. Complete, or -1. *ret_contradictory: some entries were left out because they made no sense (UID 0, twice the
+	 * same UID, numbers out of range): what came is usable, but nothing may be concluded from what is missing. */
+	int (*list)(struct source *, uint64_t above_uid, listed_fn *, void *context, bool *ret_contradictory, struct error *);
+	/* Queues a fetch of the whole message, without setting \Seen. The source owns the haul until receive returns it. */
+	int (*request)(struct source *, struct haul *, struct error *);
+	/* Queues the disposal; asserts nothing: the caller has the acknowledgement. folder: of DISPOSE_MOVE. */
+	int (*dispose)(struct source *, uint64_t id, uint32_t uid, enum disposal, const char *folder, struct error *);
+	/* Sends what is queued (grouping what can be grouped), without waiting for answers. */
+	int (*flush)(struct source *, struct error *);
+	/* Never blocks. 1: *ret_haul is HAUL_SPOOLED with its message, or its error says why it did not come; any order, each requested one exactly once.
+	 * 0: nothing complete yet. -1: the source is lost; what was requested and not returned is freed by close. */
+	int (*receive)(struct source *, struct haul **ret_haul, struct error *);
+	/* Waits until all queued disposals are answered (POP3: does nothing, deletions happen at close). -1 with SCOPE_FOLDER: the server refused some, which
+	 * stay owed; the session goes on. -1 with any other scope: the source is lost. */
+	int (*settle)(struct source *, struct error *);
+	/* Ids whose disposal the server has confirmed: 1 and an id, or 0. Never blocks. POP3: after close has got its answer to QUIT. */
+	int (*disposed)(struct source *, uint64_t *ret_id);
+	/* LOGOUT or QUIT, waiting for the answer; -1 if it did not come (disposals then stay owed). The struct stays for disposed(). */
+	int (*close)(struct source *, struct error *);
+	void (*free)(struct source *);
+};
+
+/* The registry: by protocol of the mailbox. */
+struct source *source_new(const struct source_context *context);
+struct source *pop3_new(const struct source_context *context);
+struct source *imap_new(const struct source_context *context);
+
+static inline int source_open(struct source *source, struct error *err)
+{
+	return source->ops->open(source, err);
+}
+static inline int source_select(struct source *source, const char *folder, bool writable, struct folder_status *ret_status, struct error *err)
+{
+	return source->ops->select(source, folder, writable, ret_status, err);
+}
+static inline int source_list(struct source *source, uint64_t above_uid, listed_fn *each, void *context, bool *ret_contradictory, struct error *err)
+{
+	return source->ops->list(source, above_uid, each, context, ret_contradictory, err);
+}
+static inline int source_request(struct source *source, struct haul *haul, struct error *err)
+{
+	return source->ops->request(source, haul, err);
+}
+static inline int source_dispose(struct source *source, uint64_t id, uint32_t uid, enum disposal what, const char *folder, struct error *err)
+{
+	return source->ops->dispose(source, id, uid, what, folder, err);
+}
+static inline int source_flush(struct source *source, struct error *err)
+{
+	return source->ops->flush(source, err);
+}
+static inline int source_receive(struct source *source, struct haul **ret_haul, struct error *err)
+{
+	return source->ops->receive(source, ret_haul, err);
+}
+static inline int source_settle(struct source *source, struct error *err)
+{
+	return source->ops->settle(source, err);
+}
+static inline int source_disposed(struct source *source, uint64_t *ret_id)
+{
+	return source->ops->disposed(source, ret_id);
+}
+static inline int source_close(struct source *source, struct error *err)
+{
+	return source->ops->close(source, err);
+}
+static inline void source_free(struct source *source)
+{
+	if (source != NULL)
+		source->ops->free(source);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* spawner.h - the process that gives birth to all others. Forked first of all, before configuration, database and event loop exist, so that its children
+ * come from memory that never saw a secret. It touches neither network nor state and is not sandboxed: what it starts must not inherit that.
+ * Its children are born with CLONE_PARENT: they are the supervisor's, by wait status and descriptor. */
+#ifndef MAILHAUL_SPAWNER_SPAWNER_H
+#define MAILHAUL_SPAWNER_SPAWNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct error;
+
+struct spawner {
+	int fd;    /* the line to it; its end is the spawner's death: exit 70 */
+	pid_t pid;
+};
+
+struct child {
+	pid_t pid;
+	int pidfd; /* the caller closes it */
+};
+
+/* First call of main. In the spawner itself this never returns. */
+int spawner_start(struct spawner *spawner, struct error *err);
+/* As root: becomes that user for good (its groups included), before anything remote. The caller does the same to itself. */
+int spawner_become(struct spawner *spawner, const char *user, struct error *err);
+
+/* A worker on this end of a channel. The first one makes the spawner warm up (TLS, sandbox filters). */
+int spawner_worker(struct spawner *spawner, int channel_fd, struct child *ret_child, struct error *err);
+
+struct connect_request {
+	const char *host; /* or NULL */
+	uint16_t port;
+	const char *path; /* unix socket, if host is NULL */
+	bool loopback_only; /* an address beyond loopback is refused: no TLS was asked for */
+};
+/* A connector: sends one REC_CONNECTED or REC_FAILED to result_fd and leaves. The caller kills it at its deadline. */
+int spawner_connector(struct spawner *spawner, int result_fd, const struct connect_request *request, struct child *ret_child, struct error *err);
+
+/* A program in its own process group, with these three descriptors and this environment, nothing else. argv[0] is absolute or found in PATH. */
+int spawner_helper(struct spawner *spawner, char *const *argv, char *const *environment, const int stdio[3], struct child *ret_child, struct error *err);
+
+void spawner_stop(struct spawner *spawner);
+
+/* What the children run; they never return. */
+void connector_main(int result_fd, const struct connect_request *request) __attribute__((noreturn));
+void helper_main(char *const *argv, char *const *environment, const int stdio[3]) __attribute__((noreturn));
+
+#endif

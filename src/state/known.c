@@ -1,0 +1,224 @@
+#include <assert.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "policy/policy.h"
+#include "state/store.h"
+
+/* A memory file under construction. */
+struct known {
+	struct known_header header;
+	struct str items, keys;
+	int64_t target_ids[TARGETS_MAX]; /* 0: nothing was ever planned for it */
+	unsigned target_count;
+	int64_t now;
+	bool has_exhausted; /* deliveries whose last round in doubt ended in a crash */
+};
+
+static uint64_t target_bit(const struct known *known, int64_t target_id)
+{
+	for (unsigned i = 0; i < known->target_count; i++)
+		if (known->target_ids[i] == target_id)
+			return UINT64_C(1) << i;
+	return 0;
+}
+
+/* There is room for one time of intent, so of several crashed sessions the oldest is settled first; the others wait for the next session. */
+static void add_doubtful(struct known_item *item, uint64_t bit, int64_t intent_at)
+{
+	if (item->doubtful != 0 && intent_at != item->intent_at)
+		item->held_back = 1;
+	if (item->doubtful == 0 || intent_at < item->intent_at) {
+		item->open &= ~item->doubtful;
+		item->doubtful = 0;
+		item->intent_at = intent_at;
+	}
+	if (intent_at == item->intent_at) {
+		item->doubtful |= bit;
+		item->open |= bit;
+	}
+}
+
+static void add_delivery(struct known *known, struct known_item *item, const struct delivery_row *delivery)
+{
+	uint64_t bit = target_bit(known, delivery->target);
+
+	if (delivery_is_exhausted(delivery)) {
+		known->has_exhausted = true;
+		item->held_back = 1;
+	} else if (bit == 0 || !delivery_is_due(delivery, known->now)) {
+		item->held_back = 1;
+	} else if (delivery->status == DELIVERY_INTENT || delivery->doubts != 0) {
+		add_doubtful(item, bit, delivery->intent_at);
+	} else {
+		item->open |= bit;
+	}
+}
+
+/* The columns that both queries begin with. */
+#define ITEM_COLUMNS "m.id, m.size, m.date, m.hash, m.key_hash, m.uid, m.disposal"
+
+static struct known_item read_item(sqlite3_stmt *row)
+{
+	struct known_item item = {
+		.id = (uint64_t)sqlite3_column_int64(row, 0),
+		.size = (uint64_t)sqlite3_column_int64(row, 1),
+		.date = sqlite3_column_int64(row, 2),
+		.uid = (uint32_t)sqlite3_column_int64(row, 5),
+		.dispose = (uint8_t)sqlite3_column_int(row, 6),
+	};
+
+	sql_column_bytes(row, 3, item.hash, sizeof(item.hash));
+	sql_column_bytes(row, 4, item.key, sizeof(item.key));
+	return item;
+}
+
+static void add_item(struct known *known, const struct known_item *item)
+{
+	str_add(&known->items, item, sizeof(*item));
+	known->header.item_count++;
+}
+
+/* One row for each delivery; the rows of a message follow each other. */
+static int add_undelivered(struct state *state, struct known *known, int64_t folder_id, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
+		"SELECT " ITEM_COLUMNS ", m.next_try, d.target, d.status, d.next_try, d.intent_at, d.doubts"
+		" FROM message m JOIN delivery d ON d.message = m.id"
+		" WHERE m.folder = ?1 AND m." MESSAGE_IS_UNDELIVERED " AND d." DELIVERY_IS_UNSETTLED " ORDER BY m.id",
+		SQL_NUMBER(folder_id));
+	struct known_item item = {0};
+	int found;
+
+	while ((found = sql_step(state, row, err)) > 0) {
+		struct delivery_row delivery = {
+			.target = sqlite3_column_int64(row, 8),
+			.status = (enum delivery_stage)sqlite3_column_int(row, 9),
+			.next_try = sqlite3_column_int64(row, 10),
+			.intent_at = sqlite3_column_int64(row, 11),
+			.doubts = (unsigned)sqlite3_column_int64(row, 12),
+		};
+
+		if ((uint64_t)sqlite3_column_int64(row, 0) != item.id) {
+			if (item.open != 0)
+				add_item(known, &item);
+			item = read_item(row);
+		}
+		if (backoff_is_over(BACKOFF_MESSAGE, sqlite3_column_int64(row, 7), known->now))
+			add_delivery(known, &item, &delivery);
+	}
+	if (item.open != 0)
+		add_item(known, &item);
+	return found;
+}
+
+static int add_owed(struct state *state, struct known *known, int64_t folder_id, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
+		"SELECT " ITEM_COLUMNS " FROM message m WHERE m.folder = ?1 AND " MESSAGE_IS_OWED " ORDER BY m.id", SQL_NUMBER(folder_id));
+	int found;
+
+	while ((found = sql_step(state, row, err)) > 0) {
+		struct known_item item = read_item(row);
+
+		add_item(known, &item);
+	}
+	return found;
+}
+
+/* Straight from the index, which has them in order. Left out: tombstones past their time, and of those that vanished before they were delivered:
+ * should they be listed again, they are new (plan.c). */
+static int add_keys(struct state *state, struct known *known, const struct folder_row *folder, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
+		"SELECT key_hash, id FROM message WHERE folder = ?1 AND epoch = ?2 AND id NOT IN"
+		" (SELECT g.id FROM message g WHERE g.folder = ?1 AND g." MESSAGE_HAS_LEFT " AND g.stage = ?4 AND (g.gone_at <= ?3"
+		"  OR (g.delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = g.id)))) ORDER BY key_hash",
+		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(known->now - TOMBSTONE_S), SQL_NUMBER(STAGE_GONE));
+	int found;
+
+	if (folder->present > 0)
+		str_reserve(&known->keys, (size_t)folder->present * sizeof(struct known_key));
+	while ((found = sql_step(state, row, err)) > 0) {
+		struct known_key key = {.id = (uint64_t)sqlite3_column_int64(row, 1)};
+
+		sql_column_bytes(row, 0, key.key, sizeof(key.key));
+		str_add(&known->keys, &key, sizeof(key));
+		known->header.key_count++;
+	}
+	return found;
+}
+
+/* The last round of these left no verdict behind, so nobody could hold them then. */
+static int hold_exhausted(struct state *state, int64_t folder_id, int64_t now, struct error *err)
+{
+	return sql_run(state, err,
+		"UPDATE delivery SET status = ?2, next_try = ?3, held_at = CASE held_at WHEN 0 THEN ?4 ELSE held_at END"
+		" WHERE status = ?5 AND doubts + 1 >= ?6 AND message IN (SELECT id FROM message WHERE folder = ?1 AND " MESSAGE_IS_UNDELIVERED ")",
+		SQL_NUMBER(folder_id), SQL_NUMBER(DELIVERY_HELD), SQL_NUMBER(NEXT_TRY_BY_HAND), SQL_NUMBER(now), SQL_NUMBER(DELIVERY_INTENT),
+		SQL_NUMBER(DOUBT_ROUNDS_MAX));
+}
+
+static bool complete_listing_is_due(const struct folder_row *folder, uint32_t exists, int64_t now)
+{
+	return folder->protocol == PROTOCOL_POP3 || folder->present != exists || folder->listed_at > now || now - folder->listed_at >= LISTING_S;
+}
+
+static int collect(struct state *state, struct known *known, const struct folder_row *folder, uint32_t exists, bool all_keys, struct error *err)
+{
+	known->header.mark = (uint64_t)folder->mark;
+	known->header.want_complete = complete_listing_is_due(folder, exists, known->now);
+	if (add_undelivered(state, known, folder->id, err) < 0 || add_owed(state, known, folder->id, err) < 0)
+		return -1;
+	if (known->has_exhausted && hold_exhausted(state, folder->id, known->now, err) < 0)
+		return -1;
+	if (all_keys || known->header.want_complete || known->header.first_run)
+		return add_keys(state, known, folder, err);
+	return 0;
+}
+
+static int seal(struct known *known, struct error *err)
+{
+	struct str file = {0};
+	int fd;
+
+	str_reserve(&file, sizeof(known->header) + known->items.len + known->keys.len);
+	str_add(&file, &known->header, sizeof(known->header));
+	str_add(&file, known->items.data, known->items.len);
+	str_add(&file, known->keys.data, known->keys.len);
+	fd = fs_sealed("known", file.data, file.len, err);
+	str_done(&file);
+	return fd;
+}
+
+int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, bool all_keys, const struct state_target *targets,
+	unsigned target_count, int64_t now, int *ret_fd, struct error *err)
+{
+	struct known known = {.target_count = target_count, .now = now};
+	struct folder_row folder;
+	int result = 0, fd = -1;
+
+	assert(target_count <= TARGETS_MAX);
+	if (folder_load(state, folder_id, &folder, err) < 0)
+		return -1;
+	for (unsigned i = 0; i < target_count; i++)
+		if (target_find(state, &targets[i], false, &known.target_ids[i], err) < 0)
+			return -1;
+	known.header.first_run = folder.uidvalidity == FOLDER_UNPLANNED;
+	known.header.uidvalidity = uidvalidity;
+	if (known.header.first_run || folder.uidvalidity == (int64_t)uidvalidity) {
+		result = collect(state, &known, &folder, exists, all_keys, err);
+	} else {
+		known.header.uidvalidity = (uint64_t)folder.uidvalidity;
+		known.header.want_complete = 1;
+	}
+	if (result == 0)
+		fd = seal(&known, err);
+	str_done(&known.items);
+	str_done(&known.keys);
+	if (fd < 0)
+		return -1;
+	*ret_fd = fd;
+	return 0;
+}

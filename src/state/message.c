@@ -1,0 +1,105 @@
+#include <assert.h>
+
+#include "base/error.h"
+#include "state/store.h"
+
+static int load_deliveries(struct state *state, struct message_row *message, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
+		"SELECT target, status, code, attempts, doubts, first_failed_at, next_try, intent_at, held_at, held_tries FROM delivery WHERE "
+		"message = ?1",
+		SQL_NUMBER(message->id));
+	int found;
+
+	while ((found = sql_step(state, row, err)) > 0) {
+		assert(message->delivery_count < TARGETS_MAX); /* one for each bit of a mask at most */
+		message->deliveries[message->delivery_count++] = (struct delivery_row){
+			.target = sqlite3_column_int64(row, 0),
+			.status = (enum delivery_stage)sqlite3_column_int(row, 1),
+			.code = sqlite3_column_int64(row, 2),
+			.attempts = (unsigned)sqlite3_column_int64(row, 3),
+			.doubts = (unsigned)sqlite3_column_int64(row, 4),
+			.first_failed_at = sqlite3_column_int64(row, 5),
+			.next_try = sqlite3_column_int64(row, 6),
+			.intent_at = sqlite3_column_int64(row, 7),
+			.held_at = sqlite3_column_int64(row, 8),
+			.held_tries = (unsigned)sqlite3_column_int64(row, 9),
+		};
+	}
+	return found;
+}
+
+int message_load(struct state *state, uint64_t message_id, struct message_row *ret_message, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
+		"SELECT m.id, m.folder, f.mailbox, m.stage, m.disposal, m.delivered_at, m.first_failed_at, m.attempts"
+		" FROM message m JOIN folder f ON f.id = m.folder WHERE m.id = ?1",
+		SQL_NUMBER(message_id));
+	int found = sql_step(state, row, err);
+
+	if (found < 0)
+		return -1;
+	if (found == 0)
+		return store_lie(err, "a step of message %llu, which there is not", (unsigned long long)message_id);
+	ret_message->id = sqlite3_column_int64(row, 0);
+	ret_message->folder = sqlite3_column_int64(row, 1);
+	ret_message->mailbox = sqlite3_column_int64(row, 2);
+	ret_message->stage = (enum stage)sqlite3_column_int(row, 3);
+	ret_message->disposal = (enum disposal)sqlite3_column_int(row, 4);
+	ret_message->delivered_at = sqlite3_column_int64(row, 5);
+	ret_message->first_failed_at = sqlite3_column_int64(row, 6);
+	ret_message->attempts = (unsigned)sqlite3_column_int64(row, 7);
+	ret_message->delivery_count = 0;
+	return load_deliveries(state, ret_message, err);
+}
+
+int message_store_delivery(struct state *state, const struct message_row *message, const struct delivery_row *delivery, const char *reply,
+	size_t reply_len, struct error *err)
+{
+	return sql_run(state, err,
+		"UPDATE delivery SET status = ?3, code = ?4, attempts = ?5, doubts = ?6, first_failed_at = ?7, next_try = ?8, intent_at = ?9, "
+		"held_at = ?10,"
+		" held_tries = ?11, reply = coalesce(?12, reply) WHERE message = ?1 AND target = ?2",
+		SQL_NUMBER(message->id), SQL_NUMBER(delivery->target), SQL_NUMBER(delivery->status), SQL_NUMBER(delivery->code),
+		SQL_NUMBER(delivery->attempts), SQL_NUMBER(delivery->doubts), SQL_NUMBER(delivery->first_failed_at), SQL_NUMBER(delivery->next_try),
+		SQL_NUMBER(delivery->intent_at), SQL_NUMBER(delivery->held_at), SQL_NUMBER(delivery->held_tries), SQL_BLOB(reply, reply_len));
+}
+
+int message_settle(struct state *state, struct message_row *message, int64_t now, struct error *err)
+{
+	bool accepted = false;
+
+	for (unsigned i = 0; i < message->delivery_count; i++) {
+		if (!delivery_is_settled(&message->deliveries[i]))
+			return 0;
+		accepted |= message->deliveries[i].status == DELIVERY_ACCEPTED;
+	}
+	/* One that has left the server meanwhile stays a tombstone, of a delivered message now. */
+	if (message->stage != STAGE_GONE) {
+		assert(stage_may_follow(STAGE_DELIVERED, message->stage));
+		message->stage = STAGE_DELIVERED;
+	}
+	if (!accepted)
+		message->disposal = DISPOSE_KEEP;
+	message->delivered_at = now;
+	return sql_run(state, err, "UPDATE message SET stage = ?2, disposal = ?3, delivered_at = ?4 WHERE id = ?1", SQL_NUMBER(message->id),
+		SQL_NUMBER(message->stage), SQL_NUMBER(message->disposal), SQL_NUMBER(now));
+}
+
+int message_inherit(struct state *state, int64_t old_id, int64_t new_id, struct error *err)
+{
+	if (sql_run(state, err,
+		    "UPDATE message SET (bytes, hash, trace, has_trace, disposal, disposal_folder, delivered_at, attempts, first_failed_at, "
+		    "next_try, fetch_error) ="
+		    " (SELECT bytes, hash, trace, has_trace, disposal, disposal_folder, delivered_at, attempts, first_failed_at, next_try, "
+		    "fetch_error"
+		    "  FROM message WHERE id = ?1) WHERE id = ?2",
+		    SQL_NUMBER(old_id), SQL_NUMBER(new_id)) < 0 ||
+		sql_run(state, err, "DELETE FROM delivery WHERE message = ?1", SQL_NUMBER(new_id)) < 0 ||
+		sql_run(state, err, "UPDATE delivery SET message = ?2 WHERE message = ?1", SQL_NUMBER(old_id), SQL_NUMBER(new_id)) < 0)
+		return -1;
+	/* DELIVERED, or INTENT once there was one, or OPEN as it was planned. */
+	return sql_run(state, err,
+		"UPDATE message SET stage = CASE WHEN delivered_at <> 0 THEN ?2 WHEN hash IS NOT NULL THEN ?3 ELSE stage END WHERE id = ?1",
+		SQL_NUMBER(new_id), SQL_NUMBER(STAGE_DELIVERED), SQL_NUMBER(STAGE_INTENT));
+}

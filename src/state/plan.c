@@ -1,0 +1,320 @@
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/sha256.h"
+#include "state/store.h"
+
+#define ENTRIES_MAX 1000000 /* of one listing */
+
+/* Where the parts of a plan are, once their lengths are known to be right. */
+struct plan {
+	struct plan_header header;
+	const uint8_t *entries, *gone, *end;
+};
+
+/* What one entry says; the key is borrowed from the plan. */
+struct entry {
+	struct plan_entry head;
+	const uint8_t *key;
+};
+
+/* All that new messages have in common. */
+struct planting {
+	struct folder_row folder;
+	int64_t targets[TARGETS_MAX];
+	unsigned target_count;
+	const struct after_delivery *disposal;
+	int64_t now, first_id, next_id;
+};
+
+/* What follows the entry, or NULL if it is cut short. */
+static const uint8_t *next_entry(const uint8_t *at, const uint8_t *end, struct entry *ret_entry)
+{
+	if ((size_t)(end - at) < sizeof(ret_entry->head))
+		return NULL;
+	memcpy(&ret_entry->head, at, sizeof(ret_entry->head));
+	ret_entry->key = at + sizeof(ret_entry->head);
+	if ((size_t)(end - ret_entry->key) < ret_entry->head.key_len)
+		return NULL;
+	return ret_entry->key + ret_entry->head.key_len;
+}
+
+static bool key_is_uid(const struct entry *entry)
+{
+	char text[12];
+	int len = snprintf(text, sizeof(text), "%u", (unsigned)entry->head.uid);
+
+	return entry->head.uid != 0 && len == entry->head.key_len && memcmp(text, entry->key, (size_t)len) == 0;
+}
+
+static const char *entry_fault(const struct entry *entry, enum protocol protocol, uint64_t mark)
+{
+	const struct plan_entry *head = &entry->head;
+
+	if (head->key_len == 0 || head->key_len > KEY_MAX)
+		return "a plan with a key of impossible length";
+	if (head->size > INT64_MAX) /* number64, RFC 9051 9 */
+		return "a plan with a message of impossible size";
+	if (head->baseline > 1 || head->reserved != 0)
+		return "a plan with an unknown flag";
+	if (protocol == PROTOCOL_IMAP && (!key_is_uid(entry) || head->uid > mark))
+		return "a plan with a UID that is not its key, or above the mark";
+	return NULL;
+}
+
+static int read_plan(const void *bytes, size_t len, const struct folder_row *folder, struct plan *ret_plan, struct error *err)
+{
+	const uint8_t *at = bytes, *end = at + len;
+
+	if (len < sizeof(ret_plan->header))
+		return store_lie(err, "a plan without a header");
+	memcpy(&ret_plan->header, at, sizeof(ret_plan->header));
+	at += sizeof(ret_plan->header);
+	if (ret_plan->header.entry_count > ENTRIES_MAX || ret_plan->header.gone_count > ENTRIES_MAX || ret_plan->header.mark > UINT32_MAX)
+		return store_lie(err, "a plan of impossible size");
+	ret_plan->entries = at;
+	for (uint64_t i = 0; i < ret_plan->header.entry_count; i++) {
+		struct entry entry;
+		const char *fault;
+
+		at = next_entry(at, end, &entry);
+		if (at == NULL)
+			return store_lie(err, "a plan that is cut short");
+		fault = entry_fault(&entry, folder->protocol, ret_plan->header.mark);
+		if (fault != NULL)
+			return store_lie(err, "%s", fault);
+	}
+	ret_plan->gone = at;
+	ret_plan->end = end;
+	if ((uint64_t)(end - at) != ret_plan->header.gone_count * sizeof(uint64_t))
+		return store_lie(err, "a plan of another length than it says");
+	return 0;
+}
+
+/* -- New messages -- */
+
+static int insert_deliveries(struct state *state, const struct planting *planting, int64_t message_id, struct error *err)
+{
+	for (unsigned i = 0; i < planting->target_count; i++)
+		if (sql_run(state, err, "INSERT INTO delivery (message, target, status) VALUES (?1, ?2, ?3)", SQL_NUMBER(message_id),
+			    SQL_NUMBER(planting->targets[i]), SQL_NUMBER(DELIVERY_OPEN)) < 0)
+			return -1;
+	return 0;
+}
+
+/* 1: done; 0: a message with this key is there already. */
+static int insert_message(
+	struct state *state, struct planting *planting, const struct entry *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
+{
+	const struct plan_entry *head = &entry->head;
+
+	if (sql_run(state, err,
+		    "INSERT INTO message (id, folder, epoch, key, key_hash, uid, size, date, stage, disposal, disposal_folder)"
+		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+		    SQL_NUMBER(planting->next_id), SQL_NUMBER(planting->folder.id), SQL_NUMBER(planting->folder.epoch),
+		    SQL_BLOB(entry->key, head->key_len), SQL_BLOB(key_hash, KEY_HASH_BYTES),
+		    SQL_NUMBER(planting->folder.protocol == PROTOCOL_IMAP ? head->uid : 0), SQL_NUMBER(head->size), SQL_NUMBER(head->date),
+		    SQL_NUMBER(head->baseline ? STAGE_BASELINE : STAGE_OPEN), SQL_NUMBER(planting->disposal->what),
+		    SQL_TEXT(planting->disposal->folder)) < 0)
+		return -1;
+	if (sqlite3_changes(state->db) == 0)
+		return 0;
+	if (!head->baseline && insert_deliveries(state, planting, planting->next_id, err) < 0)
+		return -1;
+	planting->next_id++;
+	return 1;
+}
+
+/* What holds the key of a new entry: 1 with its id if it may give way, 0 if the worker knew better. A message that vanished before it was
+ * delivered and is listed again (servers do that) was not among the keys; a tombstone past its time neither. */
+static int find_predecessor(struct state *state, const struct planting *planting, const uint8_t key_hash[KEY_HASH_BYTES], int64_t *ret_id,
+	bool *ret_touched, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
+		"SELECT m.id, m.stage, m.gone_at, m.delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id),"
+		" EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.status IN (?4, ?5, ?6))"
+		" FROM message m WHERE m.folder = ?1 AND m.epoch = ?2 AND m.key_hash = ?3",
+		SQL_NUMBER(planting->folder.id), SQL_NUMBER(planting->folder.epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES), SQL_NUMBER(DELIVERY_INTENT),
+		SQL_NUMBER(DELIVERY_ACCEPTED), SQL_NUMBER(DELIVERY_HELD));
+	int found = sql_step(state, row, err);
+	bool expired;
+
+	if (found <= 0)
+		return found;
+	expired = sqlite3_column_int64(row, 2) <= planting->now - TOMBSTONE_S;
+	*ret_id = sqlite3_column_int64(row, 0);
+	*ret_touched = !expired && sqlite3_column_int(row, 4) != 0;
+	return sqlite3_column_int(row, 1) == STAGE_GONE && (expired || sqlite3_column_int(row, 3) != 0);
+}
+
+/* What was already done for the old one counts for the new one: no second copy where it was accepted, doubts stay doubts, and held stays held. Should
+ * the worker, which cannot know, intend it where it was accepted, that is refused as a lie, and the next session gets it right. */
+static int replace_predecessor(
+	struct state *state, struct planting *planting, const struct entry *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
+{
+	int64_t old_id;
+	bool touched;
+	int found = find_predecessor(state, planting, key_hash, &old_id, &touched, err);
+
+	if (found < 0)
+		return -1;
+	if (found == 0)
+		return store_lie(err, "a message as new that is known, or twice");
+	/* No epoch is negative: its key is free. */
+	if (sql_run(state, err, "UPDATE message SET epoch = -id WHERE id = ?1", SQL_NUMBER(old_id)) < 0 ||
+		insert_message(state, planting, entry, key_hash, err) <= 0)
+		return -1;
+	if (touched && !entry->head.baseline && message_inherit(state, old_id, planting->next_id - 1, err) < 0)
+		return -1;
+	return sql_run(state, err, "DELETE FROM message WHERE id = ?1", SQL_NUMBER(old_id));
+}
+
+static int add_entries(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
+{
+	const uint8_t *at = plan->entries;
+
+	/* Numbered by hand, since the answer to the worker names the first one only: a key in conflict must not leave a gap. */
+	if (sql_number(state, err, &planting->next_id, "SELECT seq + 1 FROM sqlite_sequence WHERE name = ?1", SQL_TEXT("message")) < 0)
+		return -1;
+	if (planting->next_id == 0)
+		planting->next_id = 1;
+	planting->first_id = plan->header.entry_count != 0 ? planting->next_id : 0;
+	for (uint64_t i = 0; i < plan->header.entry_count; i++) {
+		uint8_t key_hash[SHA256_BYTES];
+		struct entry entry = {0};
+		int done;
+
+		at = next_entry(at, plan->end, &entry);
+		sha256_of(entry.key, entry.head.key_len, key_hash);
+		done = insert_message(state, planting, &entry, key_hash, err);
+		if (done == 0)
+			done = replace_predecessor(state, planting, &entry, key_hash, err);
+		if (done < 0)
+			return -1;
+	}
+	planting->folder.present += (int64_t)plan->header.entry_count;
+	return 0;
+}
+
+/* -- Messages that left -- */
+
+static int mark_gone(struct state *state, struct planting *planting, int64_t message_id, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err, "SELECT folder, epoch, stage FROM message WHERE id = ?1", SQL_NUMBER(message_id));
+	int found = sql_step(state, row, err);
+	enum stage now_at;
+
+	if (found < 0)
+		return -1;
+	if (found == 0 || sqlite3_column_int64(row, 0) != planting->folder.id || sqlite3_column_int64(row, 1) != planting->folder.epoch)
+		return store_lie(err, "a message as gone that is not of this folder");
+	now_at = (enum stage)sqlite3_column_int(row, 2);
+	if (!stage_may_follow(STAGE_GONE, now_at))
+		return 0; /* a tombstone, whose key the worker was given too */
+	return sql_run(state, err, "UPDATE message SET stage = ?2, gone_at = ?3 WHERE id = ?1", SQL_NUMBER(message_id), SQL_NUMBER(STAGE_GONE),
+		SQL_NUMBER(planting->now));
+}
+
+static int bury(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
+{
+	for (uint64_t i = 0; i < plan->header.gone_count; i++) {
+		uint64_t id;
+
+		memcpy(&id, plan->gone + i * sizeof(id), sizeof(id));
+		if (mark_gone(state, planting, (int64_t)id, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* After a complete listing: forgets old tombstones, and counts what is there rather than trusting the sum of all changes. */
+static int tidy(struct state *state, struct planting *planting, struct error *err)
+{
+	planting->folder.listed_at = planting->now;
+	if (sql_run(state, err, "DELETE FROM message WHERE folder = ?1 AND " MESSAGE_HAS_LEFT " AND stage = ?2 AND gone_at <= ?3",
+		    SQL_NUMBER(planting->folder.id), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->now - TOMBSTONE_S)) < 0)
+		return -1;
+	return sql_number(state, err, &planting->folder.present,
+		"SELECT (SELECT count(*) FROM message WHERE folder = ?1 AND epoch = ?2)"
+		" - (SELECT count(*) FROM message WHERE folder = ?1 AND epoch = ?2 AND " MESSAGE_HAS_LEFT ")",
+		SQL_NUMBER(planting->folder.id), SQL_NUMBER(planting->folder.epoch));
+}
+
+/* -- The whole -- */
+
+/* A new UIDVALIDITY: nothing that was listed can be asked for any more. */
+static int begin_epoch(struct state *state, struct planting *planting, int64_t uidvalidity, struct error *err)
+{
+	struct folder_row *folder = &planting->folder;
+	bool renumbered = folder->uidvalidity != FOLDER_UNPLANNED && folder->uidvalidity != uidvalidity;
+
+	folder->uidvalidity = uidvalidity;
+	if (!renumbered)
+		return 0;
+	if (sql_run(state, err, "UPDATE message SET stage = ?3, gone_at = ?4 WHERE folder = ?1 AND epoch = ?2 AND stage <> ?3",
+		    SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->now)) < 0)
+		return -1;
+	folder->epoch++;
+	folder->mark = 0;
+	folder->present = 0;
+	return 0;
+}
+
+static int store_folder(struct state *state, const struct folder_row *folder, struct error *err)
+{
+	return sql_run(state, err, "UPDATE folder SET epoch = ?2, uidvalidity = ?3, mark = ?4, present = ?5, listed_at = ?6 WHERE id = ?1",
+		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(folder->uidvalidity), SQL_NUMBER(folder->mark),
+		SQL_NUMBER(folder->present), SQL_NUMBER(folder->listed_at));
+}
+
+static int carry_out(struct state *state, struct planting *planting, const struct record *record, const struct plan *plan, struct error *err)
+{
+	struct folder_row *folder = &planting->folder;
+
+	if (begin_epoch(state, planting, (int64_t)record->uidvalidity, err) < 0 || bury(state, planting, plan, err) < 0 ||
+		add_entries(state, planting, plan, err) < 0)
+		return -1;
+	if ((record->flags & REC_COMPLETE) != 0 && tidy(state, planting, err) < 0)
+		return -1;
+	if ((int64_t)plan->header.mark > folder->mark)
+		folder->mark = (int64_t)plan->header.mark;
+	return store_folder(state, folder, err);
+}
+
+static int find_targets(
+	struct state *state, struct planting *planting, const struct state_target *targets, unsigned target_count, uint64_t frozen, struct error *err)
+{
+	for (unsigned i = 0; i < target_count; i++)
+		if ((frozen >> i & 1) != 0 && target_find(state, &targets[i], true, &planting->targets[planting->target_count++], err) < 0)
+			return -1;
+	assert(planting->target_count == (unsigned)__builtin_popcountll(frozen) && frozen != 0);
+	return 0;
+}
+
+int state_plan(struct state *state, int64_t folder_id, const struct record *record, const void *plan_bytes, size_t len,
+	const struct state_target *targets, unsigned target_count, uint64_t frozen, const struct after_delivery *disposal, int64_t now,
+	uint64_t *ret_first_id, struct error *err)
+{
+	struct planting planting = {.disposal = disposal, .now = now};
+	struct plan plan;
+	int result;
+
+	if (folder_load(state, folder_id, &planting.folder, err) < 0 || read_plan(plan_bytes, len, &planting.folder, &plan, err) < 0)
+		return -1;
+	if (record->uidvalidity > UINT32_MAX)
+		return store_lie(err, "a UIDVALIDITY of more than 32 bits");
+	if (plan.header.gone_count != 0 && (record->flags & REC_COMPLETE) == 0)
+		return store_lie(err, "messages as gone without a complete listing");
+	if (savepoint_begin(state, err) < 0)
+		return -1;
+	result = find_targets(state, &planting, targets, target_count, frozen, err);
+	if (result == 0)
+		result = carry_out(state, &planting, record, &plan, err);
+	if (savepoint_end(state, result, err) < 0)
+		return -1;
+	state->prints_folder = 0;
+	*ret_first_id = (uint64_t)planting.first_id;
+	return 0;
+}

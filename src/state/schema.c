@@ -1,0 +1,109 @@
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/mem.h"
+#include "base/sha256.h"
+#include "state/store.h"
+
+/* Each step leads from the version that is its place to the next one. Steps are history: they are added to, never edited. Of a message: epoch
+ * counts the renumberings of its folder, key_hash is what the worker compares (and what orders the index it is read by), bytes is the size as
+ * fetched, delivered_at the time when its last delivery was settled, gone_at the time when it was found to have left the server, successor the
+ * message that was recognised as this one after a renumbering. The partial indexes hold what is not settled, so that neither a poll nor a plan
+ * reads the rest. No index on prints: see match.c. */
+static const char *const steps[] = {
+	"CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE mailbox ("
+	" id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, protocol INTEGER NOT NULL, host TEXT NOT NULL, user TEXT NOT NULL,"
+	" failures INTEGER NOT NULL DEFAULT 0, clock INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0,"
+	" last_success INTEGER NOT NULL DEFAULT 0, last_mail INTEGER NOT NULL DEFAULT 0, last_error TEXT NOT NULL DEFAULT '',"
+	" last_error_kind INTEGER NOT NULL DEFAULT 0, last_error_at INTEGER NOT NULL DEFAULT 0, credential INTEGER NOT NULL DEFAULT 0);"
+	"CREATE TABLE folder ("
+	" id INTEGER PRIMARY KEY, mailbox INTEGER NOT NULL REFERENCES mailbox, name TEXT NOT NULL, epoch INTEGER NOT NULL DEFAULT 0,"
+	" uidvalidity INTEGER NOT NULL DEFAULT -1, mark INTEGER NOT NULL DEFAULT 0,"
+	" present INTEGER NOT NULL DEFAULT 0, listed_at INTEGER NOT NULL DEFAULT 0, UNIQUE (mailbox, name));"
+	"CREATE TABLE target (id INTEGER PRIMARY KEY, destination TEXT NOT NULL, recipient TEXT NOT NULL, UNIQUE (destination, recipient));"
+	"CREATE TABLE message ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, folder INTEGER NOT NULL REFERENCES folder, epoch INTEGER NOT NULL,"
+	" key BLOB NOT NULL, key_hash BLOB NOT NULL, uid INTEGER NOT NULL, size INTEGER NOT NULL, date INTEGER NOT NULL,"
+	" stage INTEGER NOT NULL, disposal INTEGER NOT NULL, disposal_folder TEXT,"
+	" bytes INTEGER, hash BLOB, trace BLOB, has_trace INTEGER NOT NULL DEFAULT 0,"
+	" delivered_at INTEGER NOT NULL DEFAULT 0, gone_at INTEGER NOT NULL DEFAULT 0, successor INTEGER NOT NULL DEFAULT 0,"
+	" attempts INTEGER NOT NULL DEFAULT 0, first_failed_at INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL DEFAULT 0, fetch_error BLOB);"
+	"CREATE UNIQUE INDEX message_key ON message (folder, epoch, key_hash);"
+	"CREATE INDEX message_undelivered ON message (folder) WHERE stage IN (2, 3);"
+	"CREATE INDEX message_owed ON message (folder) WHERE stage = 4 AND disposal <> 0;"
+	"CREATE INDEX message_left ON message (folder, epoch) WHERE gone_at <> 0;"
+	"CREATE TABLE delivery ("
+	" message INTEGER NOT NULL REFERENCES message ON DELETE CASCADE, target INTEGER NOT NULL REFERENCES target, status INTEGER NOT NULL,"
+	" code INTEGER NOT NULL DEFAULT 0, reply BLOB, attempts INTEGER NOT NULL DEFAULT 0, doubts INTEGER NOT NULL DEFAULT 0,"
+	" first_failed_at INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL DEFAULT 0, intent_at INTEGER NOT NULL DEFAULT 0,"
+	" held_at INTEGER NOT NULL DEFAULT 0, held_tries INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (message, target)) WITHOUT ROWID;",
+};
+#define VERSION ((int64_t)ARRAY_SIZE(steps))
+
+static int take_steps(struct state *state, int64_t from, struct error *err)
+{
+	for (int64_t version = from; version < VERSION; version++)
+		if (sql_script(state, steps[version], err) < 0)
+			return -1;
+	return sql_run(state, err, "INSERT OR REPLACE INTO meta (key, value) VALUES ('version', ?1)", SQL_NUMBER(VERSION));
+}
+
+int schema_create(struct state *state, struct error *err)
+{
+	uint8_t random[16];
+	char installation[2 * sizeof(random) + 1];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return error_errno(err, SCOPE_PROGRAM, "cannot get random bytes");
+	hex_encode(installation, random, sizeof(random));
+	if (savepoint_begin(state, err) < 0)
+		return -1;
+	if (take_steps(state, 0, err) < 0)
+		return savepoint_end(state, -1, err);
+	return savepoint_end(state, sql_run(state, err, "INSERT INTO meta (key, value) VALUES ('installation', ?1)", SQL_TEXT(installation)), err);
+}
+
+static int read_version(struct state *state, int64_t *ret_version, struct error *err)
+{
+	*ret_version = 0;
+	/* SQLITE_ERROR: there is no such table. Anything else has a sentence of its own. */
+	if (sql_number(state, err, ret_version, "SELECT value FROM meta WHERE key = ?1", SQL_TEXT("version")) < 0 &&
+		sqlite3_errcode(state->db) != SQLITE_ERROR)
+		return -1;
+	if (*ret_version > 0)
+		return 0;
+	return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
+		"%s/state.db holds no state of mailhaul; restore it from a backup, or move it away to start anew, which hauls everything at the "
+		"sources again",
+		state->dir);
+}
+
+static int read_installation(struct state *state, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err, "SELECT value FROM meta WHERE key = ?1", SQL_TEXT("installation"));
+	int found = sql_step(state, row, err);
+
+	if (found > 0)
+		snprintf(state->installation, sizeof(state->installation), "%s", sql_column_text(row, 0));
+	return found < 0 ? -1 : 0;
+}
+
+int schema_upgrade(struct state *state, bool read_only, struct error *err)
+{
+	int64_t version;
+
+	if (read_version(state, &version, err) < 0)
+		return -1;
+	if (version > VERSION)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "%s/state.db was written by a newer mailhaul: install that one again", state->dir);
+	if (version < VERSION && read_only)
+		return error_set(
+			err, ERR_LOCAL, SCOPE_PROGRAM, "%s/state.db was written by an older mailhaul; the next run will upgrade it", state->dir);
+	if (version < VERSION) {
+		if (savepoint_begin(state, err) < 0 || savepoint_end(state, take_steps(state, version, err), err) < 0)
+			return -1;
+	}
+	return read_installation(state, err);
+}

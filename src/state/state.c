@@ -1,0 +1,211 @@
+#include "state/state.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "state/place.h"
+#include "state/store.h"
+
+/* Checkpoints belong to the idle loop; this many pages (16 MiB) without one would slow every reader down. */
+#define CHECKPOINT_PAGES "4000"
+/* While opening there is nothing else to do, and the other one is done within milliseconds. Later the event loop waits, not SQLite. */
+#define OPEN_BUSY_MS 2000
+
+static int database_open(struct state *state, const char *name, int flags, struct error *err)
+{
+	char *path = xasprintf("%s/%s", state->dir, name);
+	int result = sqlite3_open_v2(path, &state->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, state->reserve.name);
+
+	free(path);
+	if (result != SQLITE_OK)
+		return sql_failed(state, err);
+	sqlite3_busy_timeout(state->db, OPEN_BUSY_MS);
+	/* temp_store: a renumbering's index must not end up in /tmp. */
+	return sql_script(state,
+		"PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
+		"PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES,
+		err);
+}
+
+static void database_close(struct state *state)
+{
+	sql_forget(state);
+	sqlite3_close(state->db);
+	state->db = NULL;
+}
+
+/* WAL needs shared memory, which hosts do not share. SQLite answers with the mode that it could have. */
+static int choose_journal(struct state *state, struct error *err)
+{
+	if (!place_is_remote(state->dir_fd)) {
+		sqlite3_stmt *row SQL_SCOPED = sql_query_values(state, err, "PRAGMA journal_mode = WAL", NULL, 0);
+
+		if (sql_step(state, row, err) < 0)
+			return -1;
+		if (strcmp(sql_column_text(row, 0), "wal") == 0)
+			return 0;
+	}
+	return sql_script(state, "PRAGMA journal_mode = TRUNCATE", err);
+}
+
+/* A new database is built beside its place and renamed when it is complete and on disk: a state.db that is empty or half made is damage, never a
+ * beginning. */
+static int build(struct state *state, struct error *err)
+{
+	static const char *const leftovers[] = {"state.db.new", "state.db.new-journal"};
+	int fd, result;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(leftovers); i++)
+		unlinkat(state->dir_fd, leftovers[i], 0);
+	/* Made by us, so that the mode is right from the first moment. */
+	fd = openat(state->dir_fd, "state.db.new", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(err, SCOPE_PROGRAM, "cannot create %s/state.db.new", state->dir);
+	fs_close(fd);
+	result = database_open(state, "state.db.new", SQLITE_OPEN_READWRITE, err);
+	if (result == 0)
+		result = schema_create(state, err);
+	database_close(state);
+	if (result == 0 && (renameat(state->dir_fd, "state.db.new", state->dir_fd, "state.db") < 0 || fsync(state->dir_fd) < 0))
+		result = error_errno(err, SCOPE_PROGRAM, "cannot put %s/state.db in its place", state->dir);
+	return result;
+}
+
+static int open_existing(struct state *state, bool read_only, struct error *err)
+{
+	if (database_open(state, "state.db", read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, err) < 0)
+		return -1;
+	if (!read_only && choose_journal(state, err) < 0)
+		return -1;
+	if (schema_upgrade(state, read_only, err) < 0)
+		return -1;
+	sqlite3_busy_timeout(state->db, 0);
+	return 0;
+}
+
+static int open_or_build(struct state *state, bool read_only, bool *ret_new, struct error *err)
+{
+	bool found;
+
+	if (place_check_files(state->dir_fd, state->dir, &found, err) < 0)
+		return -1;
+	if (!found && read_only)
+		return error_set(err, ERR_NONE, SCOPE_PROGRAM, "there is no state in %s yet", state->dir);
+	if (!found && build(state, err) < 0)
+		return -1;
+	if (!read_only)
+		reserve_make(&state->reserve);
+	if (open_existing(state, read_only, err) < 0)
+		return -1;
+	state->reserve.armed = true;
+	*ret_new = !found;
+	return 0;
+}
+
+struct state *state_open(const char *dir, bool read_only, bool *ret_new, struct error *err)
+{
+	int dir_fd = place_open(dir, !read_only, err);
+	struct state *state;
+	int result;
+
+	if (dir_fd < 0)
+		return NULL;
+	state = xcalloc(1, sizeof(*state));
+	state->dir = xstrdup(dir);
+	state->dir_fd = dir_fd;
+	reserve_init(&state->reserve, dir_fd);
+	/* Two first starts at the same moment: one builds, the other finds it. */
+	if (!read_only && flock(dir_fd, LOCK_EX) < 0)
+		result = error_errno(err, SCOPE_PROGRAM, "cannot lock state directory %s", dir);
+	else
+		result = open_or_build(state, read_only, ret_new, err);
+	flock(dir_fd, LOCK_UN);
+	if (result < 0) {
+		state_close(state);
+		return NULL;
+	}
+	return state;
+}
+
+void state_close(struct state *state)
+{
+	if (state == NULL)
+		return;
+	if (state->db != NULL)
+		state_checkpoint(state);
+	database_close(state);
+	reserve_done(&state->reserve);
+	fs_close(state->dir_fd);
+	free(state->dir);
+	free(state);
+}
+
+int state_dir_fd(const struct state *state)
+{
+	return state->dir_fd;
+}
+
+const char *state_installation(const struct state *state)
+{
+	return state->installation;
+}
+
+int state_begin(struct state *state, struct error *err)
+{
+	return sql_run_values(state, err, "BEGIN IMMEDIATE", NULL, 0);
+}
+
+int state_commit(struct state *state, struct error *err)
+{
+	return sql_run_values(state, err, "COMMIT", NULL, 0);
+}
+
+void state_rollback(struct state *state)
+{
+	/* After some errors SQLite has done so itself. */
+	if (!sqlite3_get_autocommit(state->db))
+		sql_run_values(state, NULL, "ROLLBACK", NULL, 0);
+	state->prints_folder = 0;
+}
+
+void state_checkpoint(struct state *state)
+{
+	/* It can wait for room; an outcome could not. */
+	state->reserve.armed = false;
+	sqlite3_wal_checkpoint_v2(state->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	state->reserve.armed = true;
+}
+
+int savepoint_begin(struct state *state, struct error *err)
+{
+	return sql_run_values(state, err, "SAVEPOINT part", NULL, 0);
+}
+
+int savepoint_end(struct state *state, int result, struct error *err)
+{
+	if (result < 0) {
+		sql_run_values(state, NULL, "ROLLBACK TO part", NULL, 0);
+		sql_run_values(state, NULL, "RELEASE part", NULL, 0);
+		state->prints_folder = 0;
+		return -1;
+	}
+	return sql_run_values(state, err, "RELEASE part", NULL, 0) < 0 ? -1 : result;
+}
+
+int store_lie(struct error *err, const char *format, ...)
+{
+	char what[160];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	return error_set(err, ERR_PROTO, SCOPE_MAILBOX, "the worker was stopped, since it reported what cannot be: %s", what);
+}

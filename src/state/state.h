@@ -1,0 +1,123 @@
+/* state.h - what survives: mailboxes, folders, messages, deliveries. SQLite, opened by the supervisor alone; the ledger decides when to commit.
+ * Every call fails with ERR_LOCAL and SCOPE_PROGRAM, except where it says busy: ERR_TEMP means that another mailhaul holds the database, try again
+ * soon; and where it says that the worker lies. Times are wall clock seconds. */
+#ifndef MAILHAUL_STATE_STATE_H
+#define MAILHAUL_STATE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "channel/record.h"
+#include "config/config.h"
+
+struct state;
+
+/* Opens or makes DIR/state.db (directory 0700, file 0600; foreign owner, symbolic or hard links, other modes are refused), checks the version,
+ * migrates. WAL with synchronous=FULL, TRUNCATE where WAL cannot work; no busy wait afterwards. *ret_new: it was made just now. read_only
+ * (status): never made, a missing one is NULL with ERR_NONE. May be busy, but only after two seconds. */
+struct state *state_open(const char *dir, bool read_only, bool *ret_new, struct error *err);
+/* A passive checkpoint first; NULL is fine. */
+void state_close(struct state *state);
+/* For spool and lock files; owned by the state. */
+int state_dir_fd(const struct state *state);
+/* A random word of this installation, made with the state; borrowed. */
+const char *state_installation(const struct state *state);
+
+/* Transactions: everything between is durable together, or not at all. begin may be busy. commit releases the reserve file on a full disk and
+ * tries once more. A failed call inside: roll back. */
+int state_begin(struct state *state, struct error *err);
+int state_commit(struct state *state, struct error *err);
+void state_rollback(struct state *state);
+void state_checkpoint(struct state *state); /* when idle; errors do not matter */
+
+/* -- mailbox.c -- */
+struct mailbox_state {
+	int64_t id;
+	unsigned failures;				/* sessions in a row that ended in an error */
+	unsigned clock;					/* enum backoff_clock of the current back-off */
+	int64_t retry_at;				/* 0: no back-off */
+	int64_t last_success, last_error_at, last_mail; /* 0: never */
+	int last_error_kind;
+	char last_error[240]; /* in words; "" if the last session was well */
+	uint64_t credential;  /* fingerprint of what the last refused login used; another one ends the back-off */
+};
+/* By name; made if missing. A mailbox that vanished from config (NULL: none has), with the same protocol, host and user, gives its state to the
+ * new name. The same name with another protocol, host or user: its folders count as renumbered. Outside a transaction it may be busy, as all that
+ * writes. */
+int state_mailbox_open(
+	struct state *state, const struct config *config, const struct mailbox_config *mailbox, struct mailbox_state *ret_mailbox, struct error *err);
+int state_mailbox_store(struct state *state, const struct mailbox_state *mailbox, struct error *err);
+
+/* -- folder.c, known.c, plan.c, apply.c, match.c; targets: the job's target table, in its order -- */
+struct state_target {
+	const char *destination, *recipient;
+};
+int state_folder_open(struct state *state, int64_t mailbox_id, const char *name, int64_t *ret_folder_id, struct error *err);
+/* The targets that undelivered messages of the mailbox name, so that a job can serve them. Calls each once for every such pair; borrowed strings. */
+int state_open_targets(struct state *state, int64_t mailbox_id, void (*each)(void *, const char *destination, const char *recipient), void *context,
+	struct error *err);
+/* Writes a sealed memory file as record.h describes it (known_header ...), of what is due at now. all_keys: or when a complete listing is due
+ * anyway (exists is another number than we expect, or a day has passed; always for POP3). Messages in doubt are due at once. Renumbered: neither
+ * items nor keys. May be busy: a delivery whose third round in doubt ended in a crash is held here. The caller closes *ret_fd. */
+int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, bool all_keys, const struct state_target *targets,
+	unsigned target_count, int64_t now, int *ret_fd, struct error *err);
+/* Records a plan (record.h, struct plan_header ...) after checking every byte of it. Inside a transaction. frozen: bit mask of targets that new
+ * messages go to, not 0; disposal as configured, frozen with them. Ids follow on in the order of the entries; 0: there were none. A message that
+ * vanished is GONE (tombstone). Sets the mark, uidvalidity and, with REC_COMPLETE, the time of the complete listing. A changed uidvalidity: what
+ * was known under the old one becomes GONE. ERR_PROTO with SCOPE_MAILBOX: the worker lies, and nothing has changed (the transaction can go on). */
+int state_plan(struct state *state, int64_t folder_id, const struct record *record, const void *plan, size_t len, const struct state_target *targets,
+	unsigned target_count, uint64_t frozen, const struct after_delivery *disposal, int64_t now, uint64_t *ret_first_id, struct error *err);
+/* One durable record of a worker (INTENT, OUTCOME, UNFETCHED, DISPOSED), inside a transaction. Checks that the message belongs to the mailbox,
+ * that the target is one of its own, and that this step may follow the last (stage.h); a violation is ERR_PROTO with SCOPE_MAILBOX: the worker
+ * lies, and is to be killed; nothing has changed, and the transaction can go on. Attempts, next tries, holding after five days or three rounds in
+ * doubt: policy.h. */
+int state_apply(struct state *state, int64_t mailbox_id, const struct record *record, const struct state_target *targets, unsigned target_count,
+	int64_t now, struct error *err);
+/* After a renumbering, before a message of the new plan is delivered: is it one that is known from before? By its bytes, by its trace if
+ * has_trace, or, for one of the baseline, by size and date. Each old message answers once, so equal ones are counted. The new one inherits
+ * disposal and deliveries of the old: it is DELIVERED, or what is left of it (other targets, doubts) is due in the next session; the worker leaves
+ * it alone in this one. Inside or outside a transaction. *ret_old_id 0: it is new. A message that is not OPEN or not of this folder: ERR_PROTO
+ * with SCOPE_MAILBOX. */
+int state_match(struct state *state, int64_t folder_id, int64_t mailbox_id, uint64_t message_id, const uint8_t hash[32], const uint8_t trace[32],
+	bool has_trace, uint64_t *ret_old_id, struct error *err);
+/* Messages from before a renumbering are still unaccounted for: a worker has to ask state_match before it delivers, in later sessions too. */
+int state_has_unmatched(struct state *state, int64_t folder_id, bool *ret_has, struct error *err);
+/* Drops unsettled deliveries to destinations that left the configuration (state_open_targets names them). A message that nobody accepted is kept
+ * at its source, whatever its disposal. *ret_dropped: how many deliveries. */
+int state_drop_removed_targets(struct state *state, int64_t mailbox_id, const struct config *config, unsigned *ret_dropped, struct error *err);
+
+/* -- report.c -- */
+struct mailbox_counts {
+	uint64_t open;		 /* undelivered, neither in doubt nor held */
+	uint64_t in_doubt, held; /* undelivered; one message may be both, for different destinations */
+	uint64_t delivered;	 /* disposed of or not */
+	uint64_t owed;		 /* delivered, their disposal not yet confirmed */
+	uint64_t baseline;
+};
+int state_counts(struct state *state, int64_t mailbox_id, struct mailbox_counts *ret_counts, struct error *err);
+struct held_message {
+	uint64_t id;
+	const char *mailbox, *folder;
+	const char *key; /* UID or UIDL, as bytes */
+	size_t key_len;
+	uint64_t size;
+	int64_t date, held_at;
+	int64_t next_try; /* -1: only by hand; 0: at once */
+	unsigned attempts;
+	const char *destination, *recipient, *reply; /* reply: remote text, not escaped; destination NULL: it could not be fetched */
+};
+/* mailbox_id 0: all; message_id 0: all. each gets borrowed strings. */
+int state_held(struct state *state, int64_t mailbox_id, uint64_t message_id, void (*each)(void *, const struct held_message *), void *context,
+	struct error *err);
+/* Tried again at the next run, as if new. *ret_count: deliveries changed. mailbox_id 0: whatever mailbox; message_id 0: all of them. Own
+ * transaction; may be busy. */
+int state_held_retry(struct state *state, int64_t mailbox_id, uint64_t message_id, unsigned *ret_count, struct error *err);
+/* Never tried again. delete_at_source: to be deleted there once no other delivery is open; else its copy stays at the source. Own transaction; may
+ * be busy. */
+int state_held_drop(struct state *state, uint64_t message_id, bool delete_at_source, unsigned *ret_count, struct error *err);
+/* PRAGMA quick_check in words; 0: sound. */
+int state_check(struct state *state, struct error *err);
+
+#endif

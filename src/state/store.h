@@ -1,0 +1,91 @@
+/* store.h - what the files of this folder share: the open database, and messages with their deliveries as rows in memory. Private to state/. */
+#ifndef MAILHAUL_STATE_STORE_H
+#define MAILHAUL_STATE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "channel/record.h"
+#include "state/delivery.h"
+#include "state/reserve.h"
+#include "state/sql.h"
+#include "state/stage.h"
+#include "state/state.h"
+
+#define KEY_HASH_BYTES 16
+#define TOMBSTONE_S (30 * 86400) /* servers that lose a message from a listing have it back within days */
+#define LISTING_S 86400		 /* a complete listing is due so often, whatever the counts say */
+
+#define SQL_KEPT_MAX 96
+struct sql_kept {
+	const char *text; /* NULL: a free place */
+	sqlite3_stmt *statement;
+};
+
+struct state {
+	char *dir;
+	int dir_fd;
+	sqlite3 *db;
+	struct reserve reserve;
+	struct sql_kept kept[SQL_KEPT_MAX];
+	char installation[33];
+	int64_t prints_folder; /* match.c: whose old messages the temporary index holds; 0: none */
+};
+
+/* The conditions of the partial indexes. SQLite uses one only where a query repeats its condition word for word. */
+#define MESSAGE_IS_UNDELIVERED "stage IN (2, 3)"
+#define MESSAGE_IS_OWED "stage = 4 AND disposal <> 0"
+#define MESSAGE_HAS_LEFT "gone_at <> 0" /* GONE, or DISPOSED by deletion */
+#define DELIVERY_IS_UNSETTLED "status IN (1, 2, 4, 5)"
+#define DELIVERY_IS_HELD "status = 5"
+_Static_assert(STAGE_OPEN == 2 && STAGE_INTENT == 3 && STAGE_DELIVERED == 4 && DISPOSE_KEEP == 0, "as in the conditions above");
+_Static_assert(DELIVERY_OPEN == 1 && DELIVERY_INTENT == 2 && DELIVERY_DEFERRED == 4 && DELIVERY_HELD == 5, "as in the conditions above");
+
+/* schema.c: the tables of a new database; the steps from an older one; the check that we know it. */
+int schema_create(struct state *state, struct error *err);
+int schema_upgrade(struct state *state, bool read_only, struct error *err);
+
+/* A savepoint: part of the caller's transaction if there is one, else a transaction of its own. Not nested. */
+int savepoint_begin(struct state *state, struct error *err);
+int savepoint_end(struct state *state, int result, struct error *err); /* result < 0: everything since is undone. Returns result, or -1 */
+
+/* folder.c */
+struct folder_row {
+	int64_t id, mailbox, mark, present, listed_at;
+	int64_t epoch;	     /* counts renumberings: a UIDVALIDITY may come back */
+	int64_t uidvalidity; /* FOLDER_UNPLANNED, FOLDER_MOVED, or the server's */
+	enum protocol protocol;
+};
+#define FOLDER_UNPLANNED (-1) /* nothing was ever planned here */
+#define FOLDER_MOVED (-2)     /* another server than the one its messages were listed on: renumbered, whatever it says */
+int folder_load(struct state *state, int64_t folder_id, struct folder_row *ret_folder, struct error *err);
+/* The row of a (destination, recipient) pair; 0 if there is none and make is false. */
+int target_find(struct state *state, const struct state_target *target, bool make, int64_t *ret_target, struct error *err);
+
+/* message.c */
+struct message_row {
+	int64_t id, folder, mailbox;
+	enum stage stage;
+	enum disposal disposal;
+	int64_t delivered_at; /* when the last delivery was settled; 0: not yet */
+	int64_t first_failed_at;
+	unsigned attempts; /* fetches that brought nothing, in a row */
+	unsigned delivery_count;
+	struct delivery_row deliveries[TARGETS_MAX];
+};
+/* ERR_PROTO with SCOPE_MAILBOX if there is no such message: only a worker can have named it. */
+int message_load(struct state *state, uint64_t message_id, struct message_row *ret_message, struct error *err);
+/* Writes a delivery back. reply: the peer's words, any bytes; NULL: as before. */
+int message_store_delivery(struct state *state, const struct message_row *message, const struct delivery_row *delivery, const char *reply,
+	size_t reply_len, struct error *err);
+/* When its last delivery is settled the message is delivered; else nothing happens. What nobody accepted stays at the source: dropping a delivery
+ * is no rule that disposes of a message. */
+int message_settle(struct state *state, struct message_row *message, int64_t now, struct error *err);
+/* new_id takes over what is known and was done about old_id, the same message under an older key: prints, disposal, deliveries with their doubts. */
+int message_inherit(struct state *state, int64_t old_id, int64_t new_id, struct error *err);
+
+/* A worker says what cannot be. ERR_PROTO, SCOPE_MAILBOX; returns -1. */
+int store_lie(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,266 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "channel/channel.h"
+#include "config/password.h"
+#include "dest/maildir.h"
+#include "supervisor/attendant.h"
+
+/* A command that asks a key ring may wait for a person, but not for ever. */
+#define PASSWORD_COMMAND_S 60
+#define CA_FILE_MAX (1024u * 1024)
+
+/* -- the job -- */
+
+static int dest_index(struct job *job, const struct config *config, const char *name)
+{
+	const struct dest_config *dest;
+
+	for (unsigned i = 0; i < job->destination_count; i++)
+		if (strcmp(job->destinations[i].name, name) == 0)
+			return (int)i;
+	dest = config_destination(config, name);
+	if (dest == NULL || job->destination_count == TARGETS_MAX)
+		return -1;
+	job->destinations = xreallocarray(job->destinations, job->destination_count + 1, sizeof(*job->destinations));
+	job->destinations[job->destination_count] = *dest; /* its strings stay the configuration's */
+	return (int)job->destination_count++;
+}
+
+static void add_target(struct attendant *attendant, const char *destination, const char *recipient)
+{
+	struct job *job = &attendant->job;
+	int dest = dest_index(job, attendant->service->config, destination);
+
+	if (dest < 0 || job->target_count == TARGETS_MAX)
+		return;
+	for (unsigned i = 0; i < job->target_count; i++)
+		if (job->targets[i].dest == (unsigned)dest && strcmp(job->targets[i].recipient, recipient) == 0)
+			return;
+	job->targets[job->target_count++] = (struct target){(unsigned)dest, xstrdup(recipient)};
+}
+
+static void add_open_target(void *context, const char *destination, const char *recipient)
+{
+	add_target(context, destination, recipient);
+}
+
+static void add_configured_targets(struct attendant *attendant)
+{
+	const struct mailbox_config *mailbox = attendant->mailbox;
+
+	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++) {
+		const struct dest_config *dest = config_destination(attendant->service->config, mailbox->deliver_to[i]);
+		char *const *recipients = config_recipients(mailbox, dest);
+
+		if (recipients == NULL)
+			add_target(attendant, dest->name, "");
+		for (size_t k = 0; recipients != NULL && recipients[k] != NULL; k++)
+			add_target(attendant, dest->name, recipients[k]);
+	}
+}
+
+static int read_ca_file(const char *path, char **ret_pem, struct error *err)
+{
+	struct str text = {0};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fs_read_all(fd, CA_FILE_MAX, &text) < 0) {
+		error_errno(err, SCOPE_MAILBOX, "cannot read ca_file %s", path);
+		err->kind = ERR_CONFIG;
+		fs_close(fd);
+		str_done(&text);
+		return -1;
+	}
+	close(fd);
+	*ret_pem = text.data != NULL ? text.data : xstrdup("");
+	return 0;
+}
+
+int attendant_make_job(struct attendant *attendant, struct error *err)
+{
+	struct service *service = attendant->service;
+	struct job *job = &attendant->job;
+	struct mailbox_config *mailbox = xmalloc(sizeof(*mailbox));
+
+	*mailbox = *attendant->mailbox;
+	*job = (struct job){
+		.mode = service->mode,
+		.trace = service->trace != NULL && strcmp(service->trace, mailbox->name) == 0,
+		.log_level = log_max_level(),
+		.sandbox = service->config->sandbox,
+		.host = service->host,
+		.installation = (char *)(uintptr_t)state_installation(service->state),
+		.mailbox = mailbox,
+	};
+	add_configured_targets(attendant);
+	attendant->configured_targets = job->target_count;
+	if (service->mode == JOB_HAUL &&
+	    state_open_targets(service->state, attendant->mailbox_state.id, add_open_target, attendant, err) < 0)
+		return -1;
+	if (mailbox->server.ca_file != NULL && read_ca_file(mailbox->server.ca_file, &mailbox->server.ca_pem, err) < 0)
+		return -1;
+	for (unsigned i = 0; i < job->destination_count; i++)
+		if (job->destinations[i].server.ca_file != NULL &&
+		    read_ca_file(job->destinations[i].server.ca_file, &job->destinations[i].server.ca_pem, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* -- secrets: each ends up as a complete pipe that the worker reads -- */
+
+static const struct password *password_of(const struct attendant *attendant, unsigned index)
+{
+	return index == 0 ? &attendant->mailbox->server.password : &attendant->job.destinations[index - 1].server.password;
+}
+
+static int put_into_pipe(const struct secret *secret, struct error *err)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_errno(err, SCOPE_PROGRAM, "cannot make a pipe");
+	/* Below a pipe's capacity, so this cannot block. */
+	if (fs_write_all(ends[1], secret_bytes(secret), secret_length(secret)) < 0)
+		ends[0] = fs_close(ends[0]);
+	close(ends[1]);
+	return ends[0] >= 0 ? ends[0] : error_errno(err, SCOPE_PROGRAM, "cannot pass a password on");
+}
+
+static void on_command_end(struct attendant *attendant)
+{
+	const struct password *password = password_of(attendant, attendant->next_secret);
+	struct error err;
+
+	if (attendant->command.status != 0) {
+		error_set(&err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s failed: it %s %d", password->command[0],
+			  attendant->command.status > 128 ? "was ended by signal" : "left with exit status",
+			  attendant->command.status > 128 ? attendant->command.status - 128 : attendant->command.status);
+		attendant->result = err;
+	} else {
+		attendant->secret_fds[attendant->next_secret++] = attendant->command_output;
+		attendant->command_output = -1;
+		int result = attendant_gather_secrets(attendant, &err);
+		if (result == 0 || (result > 0 && attendant_give_birth(attendant, &err) == 0))
+			return;
+		attendant->result = err;
+	}
+	attendant->over = true;
+	attendant->service->finished(attendant->service, attendant, &attendant->result);
+}
+
+static int run_password_command(struct attendant *attendant, const struct password *password, struct error *err)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), ends[2], result;
+
+	if (null < 0 || pipe2(ends, O_CLOEXEC) < 0)
+		return error_errno(err, SCOPE_PROGRAM, "cannot make a pipe");
+	result = program_start(attendant, &attendant->command, password->command, NULL, NULL, (const int[3]){null, ends[1], STDERR_FILENO},
+			       PASSWORD_COMMAND_S * deadline_factor(), on_command_end, err);
+	close(null);
+	close(ends[1]);
+	if (result < 0)
+		close(ends[0]);
+	else
+		attendant->command_output = ends[0];
+	return result;
+}
+
+int attendant_gather_secrets(struct attendant *attendant, struct error *err)
+{
+	for (; attendant->next_secret <= attendant->job.destination_count; attendant->next_secret++) {
+		const struct password *password = password_of(attendant, attendant->next_secret);
+		struct secret *secret;
+
+		if (password->kind == PASSWORD_NONE)
+			continue;
+		if (password->kind == PASSWORD_COMMAND)
+			return run_password_command(attendant, password, err);
+		secret = password_read(password, err);
+		if (secret == NULL)
+			return -1;
+		attendant->secret_fds[attendant->next_secret] = put_into_pipe(secret, err);
+		secret_free(secret);
+		if (attendant->secret_fds[attendant->next_secret] < 0)
+			return -1;
+	}
+	return 1;
+}
+
+/* -- birth -- */
+
+static int send_job(struct attendant *attendant, struct error *err)
+{
+	int fds[2] = {job_encode(&attendant->job, err), -1};
+
+	if (fds[0] < 0)
+		return -1;
+	fds[1] = fs_unnamed(state_dir_fd(attendant->service->state), err);
+	if (fds[1] >= 0)
+		attendant_send(attendant, &(struct record){.kind = REC_JOB}, fds, 2);
+	close(fds[0]);
+	fs_close(fds[1]);
+	return fds[1] >= 0 ? 0 : -1;
+}
+
+static void send_secrets(struct attendant *attendant)
+{
+	for (unsigned i = 0; i <= attendant->job.destination_count; i++) {
+		if (attendant->secret_fds[i] < 0)
+			continue;
+		attendant_send(attendant, &(struct record){.kind = REC_SECRET, .index = i}, &attendant->secret_fds[i], 1);
+		attendant->secret_fds[i] = fs_close(attendant->secret_fds[i]);
+	}
+}
+
+/* A Maildir that cannot be opened is that destination's trouble: the worker is told, and the others are served. */
+static void send_directories(struct attendant *attendant)
+{
+	for (unsigned i = 0; i < attendant->job.destination_count; i++) {
+		const struct dest_config *dest = &attendant->job.destinations[i];
+		struct error err;
+		int fds[3];
+
+		if (dest->kind != DEST_MAILDIR)
+			continue;
+		if (maildir_open_directories(dest->path, fds, &err) < 0) {
+			struct record refusal = {
+				.kind = REC_DIRECTORY, .index = i, .error = (uint8_t)err.kind, .scope = (uint8_t)err.scope, .code = (uint32_t)err.code};
+
+			record_set_text(&refusal, err.text, strlen(err.text));
+			attendant_send(attendant, &refusal, NULL, 0);
+			continue;
+		}
+		attendant_send(attendant, &(struct record){.kind = REC_DIRECTORY, .index = i}, fds, 3);
+		for (int k = 0; k < 3; k++)
+			close(fds[k]);
+	}
+}
+
+int attendant_give_birth(struct attendant *attendant, struct error *err)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return error_errno(err, SCOPE_PROGRAM, "cannot make a channel");
+	attendant->channel_fd = ends[0];
+	if (send_job(attendant, err) < 0) {
+		close(ends[1]);
+		return -1;
+	}
+	send_secrets(attendant);
+	send_directories(attendant);
+	attendant_send(attendant, &(struct record){.kind = REC_READY}, &attendant->lock_fd, attendant->lock_fd >= 0 ? 1 : 0);
+	int result = spawner_worker(attendant->service->spawner, ends[1], &attendant->worker, err);
+	close(ends[1]);
+	return result == 0 ? attendant_watch(attendant, err) : -1;
+}

@@ -1,0 +1,391 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "channel/channel.h"
+#include "mail/address.h"
+#include "supervisor/attendant.h"
+#include "supervisor/ledger.h"
+
+/* The connector gives up by itself after 30 s of connecting; a resolver may take longer than that, and has no deadline of its own. */
+#define CONNECTOR_S 60
+#define MDA_S 600
+#define MDA_GRACE_S 30
+#define PLAN_MAX_BYTES (256u * 1024 * 1024)
+
+static int nonsense(struct error *err, const char *what)
+{
+	return error_set(err, ERR_PROTO, SCOPE_MAILBOX, "the worker asked for %s", what);
+}
+
+/* -- CONNECT -- */
+
+static void end_connector(struct attendant *attendant)
+{
+	if (attendant->connector.pid > 0)
+		kill(attendant->connector.pid, SIGKILL);
+	attendant->connector.pid = 0;
+	attendant->connector_event = sd_event_source_disable_unref(attendant->connector_event);
+	attendant->connector_deadline = sd_event_source_disable_unref(attendant->connector_deadline);
+	attendant->connector_fd = fs_close(attendant->connector_fd);
+}
+
+static void forward(struct attendant *attendant, struct record *answer, const int *fds, unsigned fd_count)
+{
+	if (answer->kind == REC_FAILED && attendant->connector_index != 0)
+		answer->scope = SCOPE_DESTINATION;
+	attendant_send(attendant, answer, fds, fd_count);
+}
+
+static void connector_failed(struct attendant *attendant, const char *text)
+{
+	struct record answer = {.kind = REC_FAILED, .error = ERR_TEMP, .scope = SCOPE_MAILBOX};
+
+	record_set_text(&answer, text, strlen(text));
+	forward(attendant, &answer, NULL, 0);
+}
+
+static int on_connector(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct attendant *attendant = context;
+	struct record answer;
+	int fds[RECORD_FDS_MAX];
+	unsigned fd_count = 0;
+	int result = record_receive(fd, &answer, fds, &fd_count);
+
+	(void)source;
+	(void)events;
+	if (result == 0)
+		return 0;
+	if (result > 0 && record_check(&answer, record_size(&answer), fd_count, false) == NULL &&
+	    (answer.kind == REC_CONNECTED || answer.kind == REC_FAILED))
+		forward(attendant, &answer, fds, fd_count);
+	else
+		connector_failed(attendant, "the process that connects has died");
+	while (fd_count != 0)
+		fs_close(fds[--fd_count]);
+	end_connector(attendant);
+	return 0;
+}
+
+static int on_connector_deadline(sd_event_source *source, uint64_t when_us, void *context)
+{
+	struct attendant *attendant = context;
+
+	(void)source;
+	(void)when_us;
+	end_connector(attendant);
+	connector_failed(attendant, "no connection in time: the name server or the server does not answer");
+	return 0;
+}
+
+/* Reaps; what it had to say came through its socket. */
+static int on_connector_exit(sd_event_source *source, const siginfo_t *info, void *context)
+{
+	int *pidfd = context;
+
+	(void)info;
+	sd_event_source_disable_unref(source);
+	close(*pidfd);
+	free(pidfd);
+	return 0;
+}
+
+static int watch_connector(struct attendant *attendant, struct error *err)
+{
+	sd_event *event = attendant->service->event;
+	int *pidfd = xmalloc(sizeof(*pidfd));
+	sd_event_source *reaper;
+
+	*pidfd = attendant->connector.pidfd;
+	if (sd_event_add_child_pidfd(event, &reaper, *pidfd, WEXITED, on_connector_exit, pidfd) < 0 ||
+	    sd_event_add_io(event, &attendant->connector_event, attendant->connector_fd, EPOLLIN, on_connector, attendant) < 0 ||
+	    sd_event_add_time_relative(event, &attendant->connector_deadline, CLOCK_MONOTONIC, (uint64_t)(CONNECTOR_S * deadline_factor() * 1e6), 100000,
+				       on_connector_deadline, attendant) < 0)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a connector");
+	return 0;
+}
+
+static int serve_connect(struct attendant *attendant, const struct record *request, struct error *err)
+{
+	const struct server *server;
+	struct connect_request wanted;
+	int ends[2], result;
+
+	if (attendant->connector_fd >= 0 || request->index > attendant->job.destination_count)
+		return nonsense(err, "a connection that is not its own");
+	server = request->index == 0 ? &attendant->mailbox->server : &attendant->job.destinations[request->index - 1].server;
+	if (server->endpoint.host == NULL && server->endpoint.path == NULL)
+		return nonsense(err, "a connection to a destination that has none");
+	wanted = (struct connect_request){
+		.host = server->endpoint.host,
+		.port = server->endpoint.port,
+		.path = server->endpoint.path,
+		.loopback_only = server->endpoint.tls == TLS_NONE && !server->insecure,
+	};
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_errno(err, SCOPE_PROGRAM, "cannot make a socket pair");
+	result = spawner_connector(attendant->service->spawner, ends[1], &wanted, &attendant->connector, err);
+	close(ends[1]);
+	attendant->connector_fd = ends[0];
+	attendant->connector_index = request->index;
+	if (result == 0)
+		result = watch_connector(attendant, err);
+	if (result < 0)
+		end_connector(attendant);
+	return result;
+}
+
+/* -- FOLDER, PLAN, MATCH: the state answers -- */
+
+static int folder_id(struct attendant *attendant, const struct record *request, int64_t *ret_id, struct error *err)
+{
+	size_t count = strv_length(attendant->mailbox->folders);
+	const char *name = count != 0 && request->index < count ? attendant->mailbox->folders[request->index] : "";
+
+	if (request->index >= (count != 0 ? count : 1))
+		return nonsense(err, "a folder that is not configured");
+	if (attendant->folder_ids[request->index] == 0 &&
+	    state_folder_open(attendant->service->state, attendant->mailbox_state.id, name, &attendant->folder_ids[request->index], err) < 0)
+		return -1;
+	*ret_id = attendant->folder_ids[request->index];
+	return 0;
+}
+
+static unsigned make_targets(const struct attendant *attendant, struct state_target *targets, uint64_t *ret_frozen)
+{
+	*ret_frozen = 0;
+	for (unsigned i = 0; i < attendant->job.target_count; i++) {
+		targets[i] = (struct state_target){attendant->job.destinations[attendant->job.targets[i].dest].name, attendant->job.targets[i].recipient};
+		if (i < attendant->configured_targets)
+			*ret_frozen |= UINT64_C(1) << i;
+	}
+	return attendant->job.target_count;
+}
+
+static int serve_folder(struct attendant *attendant, const struct record *request, struct error *err)
+{
+	struct service *service = attendant->service;
+	struct state_target targets[TARGETS_MAX];
+	struct record answer = {.kind = REC_KNOWN};
+	uint64_t frozen;
+	unsigned count = make_targets(attendant, targets, &frozen);
+	bool unmatched;
+	int64_t id;
+	int fd;
+
+	/* What was reported is part of what is known. */
+	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
+		return -1;
+	if (folder_id(attendant, request, &id, err) < 0 ||
+	    state_known(service->state, id, request->uidvalidity, request->count, (request->flags & REC_COMPLETE) != 0, targets, count, clock_wall_s(), &fd,
+			err) < 0)
+		goto failed;
+	if (state_has_unmatched(service->state, id, &unmatched, err) < 0 || state_commit(service->state, err) < 0) {
+		close(fd);
+		goto failed;
+	}
+	answer.count = unmatched;
+	attendant_send(attendant, &answer, &fd, 1);
+	close(fd);
+	return 0;
+failed:
+	state_rollback(service->state);
+	return -1;
+}
+
+static int serve_plan(struct attendant *attendant, const struct record *request, int plan_fd, struct error *err)
+{
+	struct service *service = attendant->service;
+	struct state_target targets[TARGETS_MAX];
+	struct record answer = {.kind = REC_PLANNED};
+	uint64_t frozen;
+	unsigned count = make_targets(attendant, targets, &frozen);
+	const void *plan;
+	size_t len;
+	int64_t id;
+	int result;
+
+	if (service->mode != JOB_HAUL)
+		return nonsense(err, "a plan while it should only look");
+	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
+		return -1;
+	if (fs_map_sealed(fcntl(plan_fd, F_DUPFD_CLOEXEC, 0), PLAN_MAX_BYTES, &plan, &len, err) < 0) {
+		state_rollback(service->state);
+		return -1;
+	}
+	result = folder_id(attendant, request, &id, err);
+	if (result == 0)
+		result = state_plan(service->state, id, request, plan, len, targets, count, frozen, &attendant->mailbox->after_delivery, clock_wall_s(),
+				    &answer.id, err);
+	if (result == 0)
+		result = state_commit(service->state, err);
+	if (result < 0)
+		state_rollback(service->state);
+	if (plan != NULL)
+		munmap((void *)(uintptr_t)plan, len);
+	if (result == 0)
+		attendant_send(attendant, &answer, NULL, 0);
+	return result;
+}
+
+static int serve_match(struct attendant *attendant, const struct record *request, struct error *err)
+{
+	struct service *service = attendant->service;
+	struct record answer = {.kind = REC_MATCHED};
+	int64_t folder;
+
+	if (service->mode != JOB_HAUL)
+		return nonsense(err, "a match while it should only look");
+	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
+		return -1;
+	if (folder_id(attendant, request, &folder, err) < 0 ||
+	    state_match(service->state, folder, attendant->mailbox_state.id, request->id, request->hash, request->trace, request->has_trace != 0, &answer.id,
+			err) < 0 ||
+	    state_commit(service->state, err) < 0) {
+		state_rollback(service->state);
+		return -1;
+	}
+	attendant_send(attendant, &answer, NULL, 0);
+	return 0;
+}
+
+/* -- WANT_FILE, RUN, WAIT: what an MDA needs -- */
+
+static int serve_file(struct attendant *attendant, struct error *err)
+{
+	int fd = fs_unnamed(state_dir_fd(attendant->service->state), err);
+
+	if (fd < 0)
+		return -1;
+	attendant_send(attendant, &(struct record){.kind = REC_FILE}, &fd, 1);
+	close(fd);
+	return 0;
+}
+
+static void answer_exit(struct attendant *attendant)
+{
+	struct record answer = {.kind = REC_EXITED, .code = (uint32_t)attendant->command.status};
+
+	attendant->command.asked = false;
+	attendant_send(attendant, &answer, NULL, 0);
+}
+
+static void on_mda_end(struct attendant *attendant)
+{
+	if (attendant->command.asked)
+		answer_exit(attendant);
+}
+
+/* {sender} and {recipient} stand for whole arguments; both were checked, so neither can look like an option. */
+static char **make_arguments(const struct dest_config *dest, const char *sender, const char *recipient)
+{
+	char **argv = NULL;
+
+	for (size_t i = 0; dest->argv[i] != NULL; i++)
+		strv_add(&argv, strcmp(dest->argv[i], "{recipient}") == 0 ? recipient : strcmp(dest->argv[i], "{sender}") == 0 ? sender : dest->argv[i]);
+	return argv;
+}
+
+static bool is_target(const struct attendant *attendant, unsigned dest, const char *recipient)
+{
+	for (unsigned i = 0; i < attendant->job.target_count; i++)
+		if (attendant->job.targets[i].dest == dest && strcmp(attendant->job.targets[i].recipient, recipient) == 0)
+			return true;
+	return false;
+}
+
+/* The same file, but neither writable nor anywhere but at its beginning. */
+static int reopen_read_only(int fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int run_mda(struct attendant *attendant, const struct dest_config *dest, const char *sender, const char *recipient, int input, struct error *err)
+{
+	char **argv = make_arguments(dest, sender, recipient);
+	int ends[2], result;
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		strv_free(argv);
+		return error_errno(err, SCOPE_PROGRAM, "cannot make a pipe");
+	}
+	/* What it prints is for the operator, so both outputs go the same way. The worker keeps the deadline; ours is for one that closed them and stays. */
+	result = program_start(attendant, &attendant->command, argv, sender, recipient, (const int[3]){input, ends[1], ends[1]},
+			       deadline_factor() * (dest->server.timeout_s != 0 ? dest->server.timeout_s : MDA_S) + MDA_GRACE_S, on_mda_end, err);
+	if (result == 0)
+		attendant_send(attendant, &(struct record){.kind = REC_STARTED}, &ends[0], 1);
+	close(ends[0]);
+	close(ends[1]);
+	strv_free(argv);
+	return result;
+}
+
+static int serve_run(struct attendant *attendant, const struct record *request, int message_fd, struct error *err)
+{
+	const char *sender = request->text, *recipient = request->text + strlen(request->text) + 1;
+	const struct dest_config *dest;
+	int input, result;
+
+	if (attendant->service->mode != JOB_HAUL || attendant->command.child.pid > 0 || request->index >= attendant->job.destination_count)
+		return nonsense(err, "a program that is not its own");
+	dest = &attendant->job.destinations[request->index];
+	if (dest->kind != DEST_MDA || !is_target(attendant, request->index, recipient) ||
+	    (sender[0] != '\0' && !address_is_valid(sender, strlen(sender))))
+		return nonsense(err, "a program with arguments that are not its own");
+	input = reopen_read_only(message_fd);
+	if (input < 0)
+		return error_errno(err, SCOPE_DESTINATION, "cannot hand the message to %s", dest->argv[0]);
+	result = run_mda(attendant, dest, sender, recipient, input, err);
+	close(input);
+	return result;
+}
+
+static int serve_wait(struct attendant *attendant, const struct record *request, struct error *err)
+{
+	if (!attendant->command.ended && attendant->command.child.pid == 0)
+		return nonsense(err, "the end of a program that was never started");
+	if (request->when != 0)
+		program_kill(&attendant->command);
+	attendant->command.asked = true;
+	if (attendant->command.ended)
+		answer_exit(attendant);
+	return 0;
+}
+
+int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err)
+{
+	(void)fd_count; /* record_check has seen to it */
+	switch (request->kind) {
+	case REC_CONNECT:
+		return serve_connect(attendant, request, err);
+	case REC_FOLDER:
+		return serve_folder(attendant, request, err);
+	case REC_PLAN:
+		return serve_plan(attendant, request, fds[0], err);
+	case REC_MATCH:
+		return serve_match(attendant, request, err);
+	case REC_WANT_FILE:
+		return serve_file(attendant, err);
+	case REC_RUN:
+		return serve_run(attendant, request, fds[0], err);
+	case REC_WAIT:
+		return serve_wait(attendant, request, err);
+	default:
+		return nonsense(err, "nothing that exists");
+	}
+}

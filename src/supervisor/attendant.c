@@ -1,0 +1,397 @@
+#include "supervisor/attendant.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "channel/channel.h"
+#include "supervisor/ledger.h"
+#include "supervisor/lock.h"
+
+/* Records taken from one worker in one turn of the loop, so that a chatty one does not keep the others waiting. */
+#define RECORDS_PER_TURN 64
+/* What a worker gets between STOP and SIGKILL. */
+#define STOP_S 10
+#define BUSY_RETRY_MS 20
+
+void attendant_send(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count)
+{
+	/* Never blocks. What a worker gets is little (answers, acknowledgements), so a full channel means that it does not read: it is broken. */
+	if (record_send(attendant->channel_fd, record, fds, fd_count) == 0)
+		attendant_kill(attendant);
+}
+
+void attendant_refuse(struct attendant *attendant, const struct error *why)
+{
+	struct record record = {.kind = REC_FAILED, .error = (uint8_t)why->kind, .scope = (uint8_t)why->scope, .code = (uint32_t)why->code};
+
+	record_set_text(&record, why->text, strlen(why->text));
+	attendant_send(attendant, &record, NULL, 0);
+}
+
+/* -- for the ledger -- */
+
+int attendant_apply(struct attendant *attendant, const struct record *record, int64_t now, struct error *err)
+{
+	struct state_target targets[TARGETS_MAX];
+
+	for (unsigned i = 0; i < attendant->job.target_count; i++)
+		targets[i] = (struct state_target){attendant->job.destinations[attendant->job.targets[i].dest].name, attendant->job.targets[i].recipient};
+	if (state_apply(attendant->service->state, attendant->mailbox_state.id, record, targets, attendant->job.target_count, now, err) < 0)
+		return -1;
+	if (record->kind == REC_OUTCOME && record->verdict == VERDICT_ACCEPTED)
+		attendant->mailbox_state.last_mail = now; /* stored when the session ends */
+	return 0;
+}
+
+void attendant_acknowledge(struct attendant *attendant, uint32_t seq)
+{
+	attendant->acknowledged = seq;
+	if (attendant->channel_event == NULL)
+		return;
+	attendant_send(attendant, &(struct record){.kind = REC_ACK, .seq = seq}, NULL, 0);
+	sd_event_source_set_enabled(attendant->channel_event, SD_EVENT_ON); /* it may have been over its window */
+}
+
+void attendant_condemn(struct attendant *attendant, const struct error *why)
+{
+	log_say(&attendant->log, LEVEL_ERROR, "worker_condemned", "the worker broke the order of steps and was ended: %s", why->text);
+	error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, "the worker broke the order of steps: %s", why->text);
+	attendant_kill(attendant);
+}
+
+void attendant_kill(struct attendant *attendant)
+{
+	if (attendant->worker.pid > 0)
+		kill(attendant->worker.pid, SIGKILL);
+	program_kill(&attendant->command);
+}
+
+/* -- the end -- */
+
+static void finish(struct attendant *attendant)
+{
+	attendant->over = true;
+	attendant->service->finished(attendant->service, attendant, &attendant->result);
+}
+
+static int on_worker_exit(sd_event_source *source, const siginfo_t *info, void *context)
+{
+	struct attendant *attendant = context;
+
+	(void)source;
+	attendant->worker.pid = 0;
+	if (!attendant->over && attendant->result.kind == ERR_NONE)
+		error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, info->si_code == CLD_EXITED ? "the worker left with status %d and without a word"
+										      : "the worker was ended by signal %d",
+			  info->si_status);
+	/* What is left in the channel is read first; the end of it finishes us. */
+	if (attendant->channel_event == NULL)
+		finish(attendant);
+	return 0;
+}
+
+/* -- what a worker says -- */
+
+static void take_log(struct attendant *attendant, const struct record *record)
+{
+	const char *end = record->text + record->len, *event = record->text;
+	const char *first = memchr(event, '\0', record->len);
+	struct log_entry entry, copy;
+
+	if (first == NULL || record->index > LEVEL_DEBUG)
+		return;
+	copy = (struct log_entry){.level = (enum log_level)record->index, .fields = record->count, .len = (size_t)(end - first - 1)};
+	if (copy.len > sizeof(copy.data) || (size_t)(first - event) >= sizeof(copy.event))
+		return;
+	memcpy(copy.event, event, (size_t)(first - event) + 1);
+	memcpy(copy.data, first + 1, copy.len);
+	if (log_entry_check(&copy) < 0)
+		return;
+	log_begin(&entry, &attendant->log, copy.level, copy.event); /* which mailbox it is, we know best */
+	for (const char *at = copy.data; at < copy.data + copy.len;) {
+		const char *value = at + strlen(at) + 1;
+
+		log_text(&entry, at, value);
+		at = value + strlen(value) + 1;
+	}
+	log_end(&entry);
+}
+
+static void take_trace(struct attendant *attendant, const struct record *record)
+{
+	char line[4 * RECORD_TEXT_MAX + 1];
+
+	if (!attendant->job.trace)
+		return;
+	escape_into(line, sizeof(line), record->text, record->len);
+	fprintf(stderr, "trace %s %c %s\n", attendant->mailbox->name, record->index == '<' ? '<' : '>', line);
+}
+
+static void take_progress(struct attendant *attendant, const struct record *record)
+{
+	if ((record->flags & REC_WAITING) != 0)
+		ledger_commit_soon(attendant->service->ledger);
+	else if (attendant->service->progress != NULL)
+		attendant->service->progress(attendant->service, attendant, record);
+}
+
+static int on_retry(sd_event_source *source, uint64_t when_us, void *context);
+
+static void serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count)
+{
+	struct error err;
+
+	if (attendant_serve(attendant, request, fds, fd_count, &err) == 0)
+		return;
+	if (err.kind != ERR_TEMP || err.scope != SCOPE_PROGRAM) {
+		attendant_refuse(attendant, &err);
+		return;
+	}
+	/* Another mailhaul has the database for a moment: the same request again, later. The worker sleeps on it. */
+	if (attendant->waiting_request == NULL) {
+		attendant->waiting_request = xmalloc(sizeof(*request));
+		memcpy(attendant->waiting_request, request, record_size(request));
+		attendant->waiting_fd = fd_count != 0 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : -1;
+	}
+	attendant->retry_event = sd_event_source_unref(attendant->retry_event);
+	if (sd_event_add_time_relative(attendant->service->event, &attendant->retry_event, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_retry,
+				       attendant) < 0)
+		attendant_refuse(attendant, &err);
+}
+
+static int on_retry(sd_event_source *source, uint64_t when_us, void *context)
+{
+	struct attendant *attendant = context;
+	struct record *request = attendant->waiting_request;
+	int fd = attendant->waiting_fd;
+
+	(void)source;
+	(void)when_us;
+	attendant->waiting_request = NULL;
+	attendant->waiting_fd = -1;
+	serve(attendant, request, &fd, fd >= 0 ? 1 : 0);
+	fs_close(fd);
+	free(request);
+	return 0;
+}
+
+static void take_end(struct attendant *attendant, const struct record *record)
+{
+	attendant->over = true;
+	if (attendant->result.kind == ERR_NONE && record->error != ERR_NONE)
+		error_code(&attendant->result, record->error, record->scope, (int)record->code, "%.*s", (int)record->len, record->text);
+}
+
+/* -1: the worker talks nonsense. */
+static int take_record(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count)
+{
+	const char *wrong = record_check(record, record_size(record), fd_count, true);
+	struct error err;
+
+	if (wrong != NULL || (record_is_durable(record->kind) && record->seq != attendant->received + 1)) {
+		error_set(&err, ERR_PROTO, SCOPE_MAILBOX, "%s: %s", record_kind_name(record->kind), wrong != NULL ? wrong : "out of sequence");
+		attendant_condemn(attendant, &err);
+		return -1;
+	}
+	if (record_is_durable(record->kind)) {
+		attendant->received = record->seq;
+		ledger_add(attendant->service->ledger, attendant, record);
+		return 0;
+	}
+	switch (record->kind) {
+	case REC_LOG:
+		take_log(attendant, record);
+		break;
+	case REC_TRACE:
+		take_trace(attendant, record);
+		break;
+	case REC_PROGRESS:
+		take_progress(attendant, record);
+		break;
+	case REC_REPORT:
+		if (attendant->service->report != NULL && record->index <= REPORT_ITEM)
+			attendant->service->report(attendant->service, attendant, record->index, record->text, record->len);
+		break;
+	case REC_END:
+		take_end(attendant, record);
+		break;
+	default:
+		serve(attendant, record, fds, fd_count);
+		break;
+	}
+	return 0;
+}
+
+static int on_channel(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct attendant *attendant = context;
+	struct record record;
+	int fds[RECORD_FDS_MAX], result = 0;
+	unsigned fd_count;
+
+	(void)events;
+	for (int i = 0; i < RECORDS_PER_TURN; i++) {
+		if (attendant->received - attendant->acknowledged > CHANNEL_WINDOW) {
+			sd_event_source_set_enabled(source, SD_EVENT_OFF); /* until its records are on disk */
+			return 0;
+		}
+		result = record_receive(fd, &record, fds, &fd_count);
+		if (result > 0)
+			result = take_record(attendant, &record, fds, fd_count) < 0 ? -1 : 1;
+		while (fd_count != 0)
+			fs_close(fds[--fd_count]);
+		if (result <= 0)
+			break;
+	}
+	if (result >= 0)
+		return 0;
+	attendant->channel_event = sd_event_source_disable_unref(attendant->channel_event);
+	if (attendant->worker.pid == 0)
+		finish(attendant);
+	return 0;
+}
+
+/* -- the beginning -- */
+
+int attendant_watch(struct attendant *attendant, struct error *err)
+{
+	sd_event *event = attendant->service->event;
+
+	if (sd_event_add_io(event, &attendant->channel_event, attendant->channel_fd, EPOLLIN, on_channel, attendant) < 0 ||
+	    sd_event_add_child_pidfd(event, &attendant->worker_event, attendant->worker.pidfd, WEXITED, on_worker_exit, attendant) < 0)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a worker");
+	return 0;
+}
+
+/* A destination that left the configuration no longer keeps its messages open. */
+static int drop_removed_targets(struct attendant *attendant, struct error *err)
+{
+	struct service *service = attendant->service;
+	unsigned dropped;
+
+	if (state_begin(service->state, err) < 0)
+		return -1;
+	if (state_drop_removed_targets(service->state, attendant->mailbox_state.id, service->config, &dropped, err) < 0 ||
+	    state_commit(service->state, err) < 0) {
+		state_rollback(service->state);
+		return -1;
+	}
+	if (dropped != 0)
+		log_say(&attendant->log, LEVEL_WARNING, "destination_removed", "%u deliveries to destinations that left the configuration are given up",
+			dropped);
+	return 0;
+}
+
+int attendant_start(struct service *service, const struct mailbox_config *mailbox, struct attendant **ret_attendant, struct error *err)
+{
+	struct attendant *attendant = xcalloc(1, sizeof(*attendant));
+	int result;
+
+	attendant->service = service;
+	attendant->mailbox = mailbox;
+	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
+	attendant->lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd = attendant->waiting_fd = -1;
+	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
+	attendant->folder_ids = xcalloc(strv_length(mailbox->folders) + 1, sizeof(*attendant->folder_ids));
+	result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
+	if (result == 0 && service->mode == JOB_HAUL)
+		result = lock_mailbox(state_dir_fd(service->state), mailbox->name, &attendant->lock_fd, err);
+	if (result == 0 && service->mode == JOB_HAUL)
+		result = drop_removed_targets(attendant, err);
+	if (result == 0)
+		result = attendant_make_job(attendant, err);
+	if (result == 0)
+		result = attendant_gather_secrets(attendant, err);
+	if (result > 0)
+		result = attendant_give_birth(attendant, err);
+	if (result < 0) {
+		attendant_free(attendant);
+		return -1;
+	}
+	*ret_attendant = attendant;
+	return 0;
+}
+
+static int on_stop_deadline(sd_event_source *source, uint64_t when_us, void *context)
+{
+	(void)source;
+	(void)when_us;
+	attendant_kill(context);
+	return 0;
+}
+
+void attendant_stop(struct attendant *attendant)
+{
+	if (attendant->stopping)
+		return;
+	attendant->stopping = true;
+	if (attendant->channel_fd < 0) {
+		program_kill(&attendant->command); /* a password command; its end finishes us */
+		return;
+	}
+	attendant_send(attendant, &(struct record){.kind = REC_STOP}, NULL, 0);
+	sd_event_add_time_relative(attendant->service->event, &attendant->kill_event, CLOCK_MONOTONIC, STOP_S * 1000000ULL, 100000, on_stop_deadline,
+				   attendant);
+}
+
+static void free_connector(struct attendant *attendant)
+{
+	if (attendant->connector.pid > 0)
+		kill(attendant->connector.pid, SIGKILL);
+	attendant->connector_event = sd_event_source_disable_unref(attendant->connector_event);
+	attendant->connector_deadline = sd_event_source_disable_unref(attendant->connector_deadline);
+	attendant->connector_fd = fs_close(attendant->connector_fd);
+}
+
+static void free_job(struct attendant *attendant)
+{
+	struct job *job = &attendant->job;
+
+	for (unsigned i = 0; i < job->target_count; i++)
+		free(job->targets[i].recipient);
+	for (unsigned i = 0; i < job->destination_count; i++)
+		free(job->destinations[i].server.ca_pem);
+	free(job->destinations);
+	if (job->mailbox != NULL)
+		free(job->mailbox->server.ca_pem);
+	free(job->mailbox);
+}
+
+void attendant_free(struct attendant *attendant)
+{
+	if (attendant == NULL)
+		return;
+	if (attendant->service->ledger != NULL)
+		ledger_forget(attendant->service->ledger, attendant);
+	attendant_kill(attendant);
+	/* Event sources before the descriptors they watch: sd-event insists. */
+	attendant->channel_event = sd_event_source_disable_unref(attendant->channel_event);
+	attendant->worker_event = sd_event_source_disable_unref(attendant->worker_event);
+	attendant->kill_event = sd_event_source_disable_unref(attendant->kill_event);
+	attendant->retry_event = sd_event_source_disable_unref(attendant->retry_event);
+	free_connector(attendant);
+	program_done(&attendant->command);
+	for (size_t i = 0; i < ARRAY_SIZE(attendant->secret_fds); i++)
+		fs_close(attendant->secret_fds[i]);
+	fs_close(attendant->command_output);
+	fs_close(attendant->waiting_fd);
+	fs_close(attendant->channel_fd);
+	fs_close(attendant->lock_fd);
+	if (attendant->worker.pidfd > 0)
+		close(attendant->worker.pidfd);
+	free(attendant->waiting_request);
+	free(attendant->folder_ids);
+	free_job(attendant);
+	free(attendant);
+}

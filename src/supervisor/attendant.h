@@ -1,0 +1,104 @@
+/* attendant.h - the supervisor's side of one session: brings a worker to life, answers what it asks for, passes its records to the ledger, and judges
+ * how it ended. What a worker says is checked here: it may be run by a hostile server. */
+#ifndef MAILHAUL_SUPERVISOR_ATTENDANT_H
+#define MAILHAUL_SUPERVISOR_ATTENDANT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "channel/job.h"
+#include "config/config.h"
+#include "spawner/spawner.h"
+#include "state/state.h"
+
+struct attendant;
+struct ledger;
+
+/* What all attendants of a supervisor share; borrowed. */
+struct service {
+	sd_event *event;
+	const struct config *config;
+	struct state *state;
+	struct spawner *spawner;
+	struct ledger *ledger;
+	char *host; /* our own name */
+	enum job_mode mode;
+	const char *trace; /* mailbox whose wire is logged, or NULL */
+	/* An attendant has come to its end; error.kind ERR_NONE: well. It may be freed in here. */
+	void (*finished)(struct service *, struct attendant *, const struct error *);
+	void (*progress)(struct service *, struct attendant *, const struct record *); /* NULL: nobody watches */
+	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
+	void *context;
+};
+
+struct program {
+	struct child child;          /* pid 0: none is running */
+	sd_event_source *exit_event, *deadline;
+	int status;                  /* exit status, 128 + signal once it has ended */
+	bool ended, asked;           /* asked: the worker waits for the answer */
+};
+
+struct attendant {
+	struct service *service;
+	const struct mailbox_config *mailbox;
+	struct mailbox_state mailbox_state;
+	struct log log;
+	struct job job;
+	unsigned configured_targets; /* the first ones of the job: what new messages go to; the others are of older messages */
+	int lock_fd, channel_fd;
+	int64_t *folder_ids;         /* per folder of the configuration (POP3: one), 0: not opened yet */
+	/* the worker */
+	struct child worker;
+	sd_event_source *channel_event, *worker_event, *kill_event;
+	uint32_t received, acknowledged; /* sequence numbers */
+	bool over, stopping;         /* over: REC_END has come, or the worker is gone */
+	struct error result;
+	/* secrets on their way: one descriptor each, in the job's numbering */
+	unsigned next_secret;
+	int secret_fds[1 + TARGETS_MAX];
+	struct program command;      /* a password command, or an MDA for the worker */
+	int command_output;          /* of a password command */
+	/* at most one connector at a time */
+	struct child connector;
+	int connector_fd;
+	unsigned connector_index;
+	sd_event_source *connector_event, *connector_deadline;
+	/* a request that waits for the database */
+	struct record *waiting_request;
+	int waiting_fd;
+	sd_event_source *retry_event;
+	uint64_t progress_done, progress_total, progress_bytes;
+};
+
+/* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. -1: nothing was started; finished is not called. */
+int attendant_start(struct service *service, const struct mailbox_config *mailbox, struct attendant **ret_attendant, struct error *err);
+void attendant_stop(struct attendant *attendant);    /* leave at the next message boundary */
+void attendant_kill(struct attendant *attendant);    /* now */
+void attendant_free(struct attendant *attendant);
+
+/* For the ledger. */
+int attendant_apply(struct attendant *attendant, const struct record *record, int64_t now, struct error *err);
+void attendant_acknowledge(struct attendant *attendant, uint32_t seq);
+void attendant_condemn(struct attendant *attendant, const struct error *why); /* it broke the order of steps: killed */
+
+/* -- what its files share -- */
+void attendant_send(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count);
+void attendant_refuse(struct attendant *attendant, const struct error *why); /* REC_FAILED to the request at hand */
+int attendant_watch(struct attendant *attendant, struct error *err);         /* its channel and its end */
+/* attendant-birth.c */
+int attendant_make_job(struct attendant *attendant, struct error *err);
+int attendant_gather_secrets(struct attendant *attendant, struct error *err); /* 1: all there, 0: a command is running, -1 */
+int attendant_give_birth(struct attendant *attendant, struct error *err);
+/* attendant-requests.c; fds are the attendant's to close */
+int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
+/* program.c */
+int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient, const int stdio[3],
+		  double deadline_s, void (*ended)(struct attendant *), struct error *err);
+void program_kill(struct program *program); /* its whole process group */
+void program_done(struct program *program);
+
+#endif

@@ -1,0 +1,11 @@
+/* lock.h - one haul of a mailbox at a time: an open file description that is locked here and shared with its workers, so that the lock ends with the last
+ * of them, even when the supervisor was killed. */
+#ifndef MAILHAUL_SUPERVISOR_LOCK_H
+#define MAILHAUL_SUPERVISOR_LOCK_H
+
+struct error;
+
+/* ERR_TEMP with SCOPE_MAILBOX says who holds it. */
+int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *err);
+
+#endif

@@ -1,0 +1,103 @@
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/mem.h"
+#include "supervisor/attendant.h"
+
+/* What a program gets of our environment: enough to find its own configuration and the user's key ring, no more; and none of it is a secret of ours. */
+static const char *const passed_on[] = {"PATH",	     "HOME",	 "USER",	     "LOGNAME",		 "SHELL",	   "LANG",
+					"LC_ALL",    "TZ",	 "GNUPGHOME",	     "XDG_RUNTIME_DIR",	 "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+					"GPG_AGENT_INFO", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "PASSWORD_STORE_DIR", "TMPDIR"};
+
+struct ending {
+	struct attendant *attendant;
+	struct program *program;
+	void (*ended)(struct attendant *);
+};
+
+static char **make_environment(const char *sender, const char *recipient)
+{
+	char **list = xcalloc(1, sizeof(*list));
+
+	for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++) {
+		const char *value = getenv(passed_on[i]);
+
+		if (value == NULL)
+			continue;
+		char *entry = xasprintf("%s=%s", passed_on[i], value);
+		strv_add(&list, entry);
+		free(entry);
+	}
+	if (sender != NULL) {
+		char *entry = xasprintf("SENDER=%s", sender);
+		strv_add(&list, entry);
+		free(entry);
+		entry = xasprintf("RECIPIENT=%s", recipient);
+		strv_add(&list, entry);
+		free(entry);
+	}
+	return list;
+}
+
+static int on_exit_of_program(sd_event_source *source, const siginfo_t *info, void *context)
+{
+	struct ending ending = *(struct ending *)context;
+
+	(void)source;
+	ending.program->status = info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
+	ending.program->ended = true;
+	ending.program->child.pid = 0;
+	ending.program->deadline = sd_event_source_disable_unref(ending.program->deadline);
+	ending.ended(ending.attendant);
+	return 0;
+}
+
+static int on_deadline_of_program(sd_event_source *source, uint64_t when_us, void *context)
+{
+	(void)source;
+	(void)when_us;
+	program_kill(context);
+	return 0;
+}
+
+int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient, const int stdio[3],
+		  double deadline_s, void (*ended)(struct attendant *), struct error *err)
+{
+	char **environment = make_environment(sender, recipient);
+	struct ending *ending;
+	int result;
+
+	program_done(program);
+	result = spawner_helper(attendant->service->spawner, argv, environment, stdio, &program->child, err);
+	strv_free(environment);
+	if (result < 0)
+		return -1;
+	ending = xmalloc(sizeof(*ending));
+	*ending = (struct ending){attendant, program, ended};
+	if (sd_event_add_child_pidfd(attendant->service->event, &program->exit_event, program->child.pidfd, WEXITED, on_exit_of_program, ending) < 0 ||
+	    sd_event_source_set_destroy_callback(program->exit_event, free) < 0 ||
+	    (deadline_s > 0 && sd_event_add_time_relative(attendant->service->event, &program->deadline, CLOCK_MONOTONIC, (uint64_t)(deadline_s * 1e6),
+							  100000, on_deadline_of_program, program) < 0))
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a program");
+	return 0;
+}
+
+void program_kill(struct program *program)
+{
+	if (program->child.pid > 0)
+		kill(-program->child.pid, SIGKILL); /* not yet reaped, so the number is still its own */
+}
+
+void program_done(struct program *program)
+{
+	program_kill(program);
+	program->deadline = sd_event_source_disable_unref(program->deadline);
+	program->exit_event = sd_event_source_disable_unref(program->exit_event); /* before its descriptor is closed: sd-event insists */
+	if (program->child.pidfd > 0)
+		close(program->child.pidfd);
+	*program = (struct program){0};
+}

@@ -1,0 +1,46 @@
+#include "supervisor/progress.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+
+static bool drawn;
+
+static const char *human_bytes(char *out, size_t size, double bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	unsigned unit = 0;
+
+	while (bytes >= 1024 && unit < 4) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(out, size, unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+	return out;
+}
+
+void progress_draw(const struct progress_total *total, int64_t started_ns)
+{
+	double seconds = (double)(clock_monotonic_ns() - started_ns) / 1e9;
+	double rate = seconds > 0 ? (double)total->done_bytes / seconds : 0;
+	double left = rate > 0 && total->bytes > total->done_bytes ? (double)(total->bytes - total->done_bytes) / rate : 0;
+	char done[24], all[24], per_second[24];
+
+	fprintf(stderr, "\r\033[Khauling %u mailbox%s: %" PRIu64 " of %" PRIu64 " messages, %s of %s, %s/s, %d:%02d left", total->mailboxes,
+		total->mailboxes == 1 ? "" : "es", total->done, total->messages, human_bytes(done, sizeof(done), (double)total->done_bytes),
+		human_bytes(all, sizeof(all), (double)total->bytes), human_bytes(per_second, sizeof(per_second), rate), (int)(left / 60),
+		(int)left % 60);
+	fflush(stderr);
+	drawn = true;
+}
+
+void progress_clear(void)
+{
+	if (!drawn)
+		return;
+	fputs("\r\033[K", stderr);
+	fflush(stderr);
+	drawn = false;
+}

@@ -1,0 +1,16 @@
+/* progress.h - one line on a terminal: messages, bytes, rate, time left. */
+#ifndef MAILHAUL_SUPERVISOR_PROGRESS_H
+#define MAILHAUL_SUPERVISOR_PROGRESS_H
+
+#include <stdint.h>
+
+struct progress_total {
+	unsigned mailboxes;
+	uint64_t done, messages, done_bytes, bytes;
+};
+
+/* Draws over the last line. started_ns: clock_monotonic_ns() when the run began. */
+void progress_draw(const struct progress_total *total, int64_t started_ns);
+void progress_clear(void); /* before anything else is written to the terminal */
+
+#endif

@@ -1,0 +1,23 @@
+/* supervisor.h - runs sessions for a list of mailboxes, in parallel, and leaves when they are done. */
+#ifndef MAILHAUL_SUPERVISOR_SUPERVISOR_H
+#define MAILHAUL_SUPERVISOR_SUPERVISOR_H
+
+#include <stdbool.h>
+
+#include "channel/job.h"
+
+struct config;
+struct spawner;
+
+struct supervisor_options {
+	enum job_mode mode;
+	char *const *names;   /* NULL-terminated, all in the configuration; none: all that are enabled */
+	const char *trace;    /* mailbox, or NULL */
+	bool attended;        /* a terminal */
+	bool show_progress;
+};
+
+/* The exit code: 0, or as the manual lists them. As root it becomes run_as first, for good. */
+int supervisor_run(const struct config *config, struct spawner *spawner, const struct supervisor_options *options);
+
+#endif

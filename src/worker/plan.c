@@ -1,0 +1,334 @@
+#include "worker/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "source/source.h"
+#include "worker/nouidl.h"
+#include "worker/session.h"
+
+#define KNOWN_MAX_BYTES (256u * 1024 * 1024) /* what a million messages need, and then some */
+#define LISTING_MAX 1000000u
+#define KEY_BYTES 16
+
+/* The server's listing as it meets what we know. */
+struct view {
+	struct plan *plan;
+	const struct known_header *header;
+	const struct known_item *items;
+	const struct known_key *keys;
+	uint32_t *numbers;      /* per known item: its number in this listing, 0: not listed */
+	uint8_t *seen;          /* per known key: listed */
+	struct str entries;     /* of the plan file: new messages */
+	uint64_t entry_count, mark;
+	size_t listed, capacity;
+	struct listing_gap gap; /* messages without a key */
+	bool by_key;            /* POP3, or a complete IMAP listing: the keys decide, not the mark */
+	const struct mailbox_config *mailbox;
+	bool first_run, renumbered;
+};
+
+static int compare_key(const void *a, const void *b)
+{
+	return memcmp(a, ((const struct known_key *)b)->key, KEY_BYTES);
+}
+
+static const struct known_key *find_key(const struct view *view, const uint8_t *key)
+{
+	return bsearch(key, view->keys, view->header->key_count, sizeof(*view->keys), compare_key);
+}
+
+static int compare_item_id(const void *a, const void *b)
+{
+	uint64_t id = *(const uint64_t *)a, other = ((const struct known_item *)b)->id;
+
+	return id < other ? -1 : id > other;
+}
+
+/* Items come sorted by id. */
+static void note_number(struct view *view, uint64_t id, uint32_t number)
+{
+	const struct known_item *item = bsearch(&id, view->items, view->header->item_count, sizeof(*view->items), compare_item_id);
+
+	if (item != NULL)
+		view->numbers[item - view->items] = number;
+}
+
+static bool is_baseline(const struct view *view, const struct listed *entry)
+{
+	const struct first_run_setting *setting = &view->mailbox->first_run;
+
+	if (!view->first_run || setting->what == FIRST_RUN_ALL)
+		return false;
+	return setting->what == FIRST_RUN_NEW || (entry->date != 0 && entry->date < setting->date_s);
+}
+
+static struct plan_item *add_item(struct plan *plan, size_t *capacity)
+{
+	if (plan->count == *capacity) {
+		*capacity = *capacity != 0 ? *capacity * 2 : 64;
+		plan->items = xreallocarray(plan->items, *capacity, sizeof(*plan->items));
+	}
+	plan->items[plan->count] = (struct plan_item){0};
+	return &plan->items[plan->count++];
+}
+
+static void add_new(struct view *view, const struct listed *entry)
+{
+	struct plan_entry packed = {
+		.size = entry->size,
+		.date = entry->date,
+		.uid = view->mailbox->protocol == PROTOCOL_IMAP ? entry->uid : 0,
+		.key_len = (uint16_t)entry->key_len,
+		.baseline = is_baseline(view, entry),
+	};
+	struct plan_item *item;
+
+	str_add(&view->entries, &packed, sizeof(packed));
+	str_add(&view->entries, entry->key, entry->key_len);
+	view->plan->new_count++;
+	item = add_item(view->plan, &view->capacity);
+	item->id = view->entry_count++; /* relative until the supervisor says where numbers begin */
+	item->size = entry->size;
+	item->date = entry->date;
+	item->uid = entry->uid;
+	item->dispose = view->mailbox->after_delivery.what;
+	item->match = view->renumbered || view->plan->match;
+	item->open = packed.baseline ? 0 : UINT64_MAX;
+	view->plan->baseline_count += packed.baseline;
+}
+
+static int take_entry(void *context, const struct listed *entry, struct error *err)
+{
+	struct view *view = context;
+	uint8_t key[SHA256_BYTES];
+	const struct known_key *known;
+
+	if (view->listed + view->gap.count >= LISTING_MAX)
+		return error_set(err, ERR_LOCAL, SCOPE_FOLDER, "the folder holds more than %u messages", LISTING_MAX);
+	if (entry->key == NULL)
+		return listing_gap_add(&view->gap, entry);
+	view->listed++;
+	if (view->mailbox->protocol == PROTOCOL_IMAP) {
+		if (entry->uid > view->mark)
+			view->mark = entry->uid;
+		if (!view->by_key) {
+			if (entry->uid > view->header->mark || view->renumbered)
+				add_new(view, entry);
+			return 0;
+		}
+	}
+	sha256_of(entry->key, entry->key_len, key);
+	known = find_key(view, key);
+	if (known == NULL) {
+		add_new(view, entry);
+		return 0;
+	}
+	view->seen[known - view->keys] = 1;
+	note_number(view, known->id, entry->uid);
+	return 0;
+}
+
+/* What was open, in doubt or owed before; on IMAP by its UID, whether this listing reached back to it or not. */
+static void add_known_items(struct view *view, bool complete)
+{
+	bool imap = view->mailbox->protocol == PROTOCOL_IMAP;
+
+	for (uint64_t i = 0; i < view->header->item_count; i++) {
+		const struct known_item *known = &view->items[i];
+		uint32_t number = imap && !complete ? known->uid : view->numbers[i];
+		struct plan_item *item;
+
+		if (number == 0)
+			continue;
+		item = add_item(view->plan, &view->capacity);
+		*item = (struct plan_item){
+			.id = known->id,
+			.size = known->size,
+			.date = known->date,
+			.intent_at = known->intent_at,
+			.open = known->open,
+			.doubtful = known->doubtful,
+			.hash = known->doubtful != 0 ? known->hash : NULL,
+			.uid = number,
+			.dispose = known->dispose,
+			.held_back = known->held_back != 0,
+			.match = view->plan->match,
+		};
+	}
+}
+
+static int compare_uid(const void *a, const void *b)
+{
+	const struct plan_item *left = a, *right = b;
+
+	return left->uid < right->uid ? -1 : left->uid > right->uid;
+}
+
+/* Sends the plan; on return its new messages have their ids. */
+static int record_plan(struct view *view, bool complete, struct session *session, unsigned folder_index, struct error *err)
+{
+	struct plan_header header = {.mark = view->mark, .entry_count = view->entry_count};
+	struct record request = {.kind = REC_PLAN, .index = folder_index, .uidvalidity = view->plan->uidvalidity, .flags = complete ? REC_COMPLETE : 0};
+	struct record answer;
+	struct str file = {0};
+	int fd, result;
+
+	str_add(&file, &header, sizeof(header));
+	str_add(&file, str_text(&view->entries), view->entries.len);
+	str_done(&view->entries);
+	for (uint64_t i = 0; complete && i < view->header->key_count; i++) {
+		if (view->seen[i])
+			continue;
+		str_add(&file, &view->keys[i].id, sizeof(view->keys[i].id));
+		header.gone_count++;
+	}
+	memcpy(file.data, &header, sizeof(header));
+	fd = fs_sealed("plan", file.data, file.len, err);
+	str_done(&file);
+	if (fd < 0)
+		return -1;
+	result = channel_call(session->channel, &request, &fd, 1, REC_PLANNED, &answer, NULL, 0, err);
+	fs_close(fd);
+	for (size_t i = 0; result == 0 && i < view->entry_count; i++)
+		view->plan->items[i].id += answer.id;
+	return result;
+}
+
+static int ask_known(struct plan *plan, struct session *session, unsigned folder_index, const struct folder_status *status, struct error *err)
+{
+	struct record request = {.kind = REC_FOLDER, .index = folder_index, .uidvalidity = status->uidvalidity, .count = status->exists};
+	struct record answer;
+	const struct known_header *header;
+	const void *bytes;
+	int fd;
+
+	if (channel_call(session->channel, &request, NULL, 0, REC_KNOWN, &answer, &fd, 1, err) < 0 ||
+	    fs_map_sealed(fd, KNOWN_MAX_BYTES, &bytes, &plan->known_len, err) < 0)
+		return -1;
+	plan->known = (void *)(uintptr_t)bytes;
+	plan->match = answer.count != 0;
+	header = bytes;
+	if (plan->known_len < sizeof(*header) || header->item_count > LISTING_MAX || header->key_count > 2 * LISTING_MAX ||
+	    plan->known_len !=
+		    sizeof(*header) + header->item_count * sizeof(struct known_item) + header->key_count * sizeof(struct known_key))
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "what the supervisor knows came incomplete");
+	return 0;
+}
+
+/* *ret_complete: the listing showed all that the folder holds, so what it lacks is gone. */
+static int list_folder(struct view *view, struct session *session, const struct folder_status *status, bool *ret_complete, struct error *err)
+{
+	bool imap = view->mailbox->protocol == PROTOCOL_IMAP, contradictory = false;
+	uint64_t above = imap && !view->by_key && !view->renumbered ? view->header->mark : 0;
+
+	*ret_complete = false;
+	/* UIDNEXT is a hint, but a cheap one: what it hides shows up as a wrong number of messages, and in the daily complete listing. */
+	if (imap && !view->by_key && status->uidnext != 0 && status->uidnext <= above + 1)
+		return 0;
+	if (source_list(session->source, above, take_entry, view, &contradictory, err) < 0)
+		return -1;
+	if (listing_gap_close(&view->gap, session, take_entry, view, err) < 0)
+		return -1;
+	*ret_complete = above == 0 && !contradictory && view->listed == status->exists;
+	if (contradictory || (above == 0 && view->listed != status->exists))
+		log_say(&session->log, LEVEL_WARNING, "listing_odd", "the server's listing of %s contradicts itself; nothing is concluded from what it lacks",
+			session->folder != NULL ? session->folder : "the mailbox");
+	return 0;
+}
+
+static int select_folder(struct plan *plan, struct session *session, unsigned folder_index, struct folder_status *status, struct error *err)
+{
+	bool writable = session->job->mode == JOB_HAUL && session->job->mailbox->after_delivery.what != DISPOSE_KEEP;
+	const struct known_item *items;
+
+	if (source_select(session->source, session->folder, writable, status, err) < 0 || ask_known(plan, session, folder_index, status, err) < 0)
+		return -1;
+	items = (const void *)((const struct known_header *)plan->known + 1);
+	for (uint64_t i = 0; !writable && session->job->mode == JOB_HAUL && i < ((const struct known_header *)plan->known)->item_count; i++)
+		if (items[i].dispose != DISPOSE_KEEP) /* frozen when it was delivered, by an earlier configuration */
+			return source_select(session->source, session->folder, true, status, err);
+	return 0;
+}
+
+static void open_view(struct view *view, struct plan *plan, struct session *session, const struct folder_status *status)
+{
+	const struct known_header *header = plan->known;
+
+	*view = (struct view){.plan = plan, .header = header, .mailbox = session->job->mailbox};
+	view->items = (const void *)(header + 1);
+	view->keys = (const void *)(view->items + header->item_count);
+	view->numbers = xcalloc(header->item_count, sizeof(*view->numbers));
+	view->seen = xcalloc(header->key_count, 1);
+	view->first_run = header->first_run != 0;
+	view->renumbered = !view->first_run && header->uidvalidity != status->uidvalidity;
+	view->by_key = view->mailbox->protocol == PROTOCOL_POP3 || (header->want_complete != 0 && !view->renumbered && !view->first_run);
+	view->mark = view->renumbered ? 0 : header->mark;
+}
+
+static void close_view(struct view *view)
+{
+	free(view->numbers);
+	free(view->seen);
+	str_done(&view->entries);
+	listing_gap_done(&view->gap);
+}
+
+static void count_work(struct plan *plan, uint64_t all_targets)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		struct plan_item item = plan->items[i];
+
+		item.open &= all_targets;
+		if (item.open == 0 && (item.dispose == DISPOSE_KEEP || item.held_back || i < plan->new_count))
+			continue; /* baseline, or nothing that could be done now */
+		if (item.open != 0) {
+			plan->fetch_count++;
+			plan->fetch_bytes += item.size;
+		}
+		plan->items[kept++] = item;
+	}
+	plan->count = kept;
+	qsort(plan->items, plan->count, sizeof(*plan->items), compare_uid);
+}
+
+int plan_make(struct plan *plan, struct session *session, const char *folder, unsigned folder_index, bool record, struct error *err)
+{
+	struct folder_status status;
+	struct view view;
+	bool complete;
+	int result;
+
+	*plan = (struct plan){.folder_index = folder_index};
+	session->folder = folder;
+	if (select_folder(plan, session, folder_index, &status, err) < 0)
+		return -1;
+	plan->exists = status.exists;
+	plan->uidvalidity = status.uidvalidity;
+	open_view(&view, plan, session, &status);
+	result = list_folder(&view, session, &status, &complete, err);
+	if (result == 0 && record && (view.listed != 0 || view.first_run || view.renumbered || view.by_key))
+		result = record_plan(&view, complete, session, folder_index, err);
+	if (result == 0) {
+		add_known_items(&view, complete && view.by_key);
+		count_work(plan, session->job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << session->job->target_count) - 1);
+	}
+	close_view(&view);
+	return result;
+}
+
+void plan_done(struct plan *plan)
+{
+	free(plan->items);
+	if (plan->known != NULL)
+		munmap(plan->known, plan->known_len);
+	*plan = (struct plan){0};
+}

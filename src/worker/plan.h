@@ -1,0 +1,45 @@
+/* plan.h - what is to be done in one folder: one listing against what is known, recorded before it is used. RFC 9051 2.3.1.1, RFC 1939 7.
+ * Invariant: a plan that plan_make returns is durable; every message in it has a row that says open. */
+#ifndef MAILHAUL_WORKER_PLAN_H
+#define MAILHAUL_WORKER_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+
+struct error;
+struct session;
+
+struct plan_item {
+	uint64_t id, size;
+	int64_t date, intent_at;
+	uint64_t open;          /* targets to be delivered to now; 0: only to be disposed of */
+	uint64_t doubtful;      /* subset of open: an intent without outcome stands */
+	const uint8_t *hash;    /* of a doubtful one, as intended; NULL otherwise. Lives as long as the plan */
+	uint32_t uid;           /* or POP3 message number; 0: not on the server now */
+	uint8_t dispose;        /* enum disposal */
+	bool held_back;         /* not to be disposed of, whatever becomes of it now */
+	bool match;             /* the folder was renumbered: may have been delivered under another number */
+};
+
+struct plan {
+	struct plan_item *items; /* in the order of the server */
+	size_t count;
+	size_t fetch_count;
+	uint64_t fetch_bytes;    /* as announced */
+	void *known;             /* the mapping that hashes point into */
+	size_t known_len;
+	uint32_t exists;         /* messages in the folder, for list and check */
+	uint64_t uidvalidity;
+	unsigned folder_index;
+	bool match;              /* messages from before a renumbering are still unmatched */
+	size_t new_count, baseline_count;
+};
+
+/* record false (list, check): the same view, nothing is written; items of new messages have id 0. */
+int plan_make(struct plan *plan, struct session *session, const char *folder, unsigned folder_index, bool record, struct error *err);
+void plan_done(struct plan *plan);
+
+#endif

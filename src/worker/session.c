@@ -1,0 +1,156 @@
+#include "worker/session.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "mail/received.h"
+#include "mail/spool.h"
+#include "policy/policy.h"
+#include "source/source.h"
+#include "worker/plan.h"
+#include "worker/transfer.h"
+
+static void send_trace(void *context, char direction, const char *bytes, size_t len)
+{
+	struct channel *channel = context;
+	struct record record = {.kind = REC_TRACE, .index = (uint32_t)direction};
+
+	record_set_text(&record, bytes, len);
+	(void)channel_send(channel, &record, NULL, 0, NULL);
+}
+
+void session_init(struct session *session, const struct job *job, struct channel *channel, int spool_fd_take, struct secret **secrets,
+		  const int (*directories)[3], const struct error *refusals)
+{
+	void (*trace)(void *, char, const char *, size_t) = job->trace ? send_trace : NULL;
+
+	*session = (struct session){.job = job, .channel = channel, .spool = spool_file_new(spool_fd_take)};
+	received_make_mark(session->own_mark, job->installation);
+	session->source_context = (struct source_context){
+		.channel = channel,
+		.wire_fd = -1,
+		.mailbox = job->mailbox,
+		.secret = secrets[0],
+		.spool = session->spool,
+		.own_mark = session->own_mark,
+		.trace = trace,
+		.trace_context = channel,
+		.tls = &session->tls,
+	};
+
+	session->source = source_new(&session->source_context);
+	session->outlets = xcalloc(job->destination_count, sizeof(*session->outlets));
+	for (unsigned i = 0; i < job->destination_count; i++)
+		outlet_init(&session->outlets[i], job, i, channel, secrets[1 + i], directories[i], job->mode == JOB_CHECK ? &session->tls : NULL, trace,
+			    channel);
+	for (unsigned i = 0; i < job->destination_count; i++) {
+		session->outlets[i].error = refusals[i];
+		session->outlets[i].down = refusals[i].kind != ERR_NONE;
+	}
+}
+
+void session_done(struct session *session)
+{
+	source_free(session->source);
+	for (unsigned i = 0; i < session->job->destination_count; i++)
+		outlet_done(&session->outlets[i]);
+	free(session->outlets);
+	spool_file_free(session->spool);
+}
+
+static void log_session(const struct session *session, const struct error *err)
+{
+	struct log_entry entry;
+	bool failed = err->kind != ERR_NONE;
+
+	log_begin(&entry, &session->log, LEVEL_INFO, "session"); /* whether it is worth a warning is for the supervisor, who knows the last one */
+	log_text(&entry, "result", failed ? "failed" : "done");
+	log_number(&entry, "hauled", (int64_t)session->hauled);
+	log_number(&entry, "bytes", (int64_t)session->bytes);
+	log_number(&entry, "deferred", (int64_t)(session->deferred + session->unfetched));
+	log_number(&entry, "held", (int64_t)session->held);
+	if (failed)
+		log_text(&entry, "text", err->text);
+	log_end(&entry);
+}
+
+static int haul_folder(struct session *session, const char *folder, unsigned index, struct error *err)
+{
+	struct plan plan;
+	int result;
+
+	result = plan_make(&plan, session, folder, index, true, err); /* one listing against what is known; durable before it is used */
+	if (result == 0)
+		result = transfer_run(&plan, session, err); /* fetch, intend, deliver, record, dispose */
+	plan_done(&plan);
+	return result;
+}
+
+/* A folder that cannot be opened or listed costs the others nothing. */
+static bool concerns_folder_only(struct session *session, const struct error *err)
+{
+	if (policy_action(err->kind, err->scope) != ACTION_SKIP_FOLDER)
+		return false;
+	log_say(&session->log, LEVEL_WARNING, "folder_skipped", "%s", err->text);
+	if (session->trouble.kind == ERR_NONE)
+		session->trouble = *err;
+	return true;
+}
+
+static int haul_folders(struct session *session, struct error *err)
+{
+	char *const no_folders[] = {NULL, NULL};
+	char *const *folders = session->job->mailbox->folders != NULL ? session->job->mailbox->folders : no_folders;
+
+	for (unsigned i = 0; i == 0 || folders[i] != NULL; i++) {
+		if (session->channel->stop)
+			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+		if (haul_folder(session, folders[i], i, err) < 0 && !concerns_folder_only(session, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* POP3 deletes at QUIT, so its disposals are confirmed only now. */
+static int record_disposed(struct session *session, struct error *err)
+{
+	struct record record = {.kind = REC_DISPOSED};
+
+	while (source_disposed(session->source, &record.id) > 0)
+		if (channel_send(session->channel, &record, NULL, 0, err) < 0)
+			return -1;
+	return channel_settle(session->channel, err);
+}
+
+static int leave(struct session *session, struct error *err)
+{
+	struct error farewell = {0};
+
+	for (unsigned i = 0; i < session->job->destination_count; i++)
+		outlet_close(&session->outlets[i]);
+	if (source_close(session->source, &farewell) < 0) /* what was not confirmed stays owed, and is disposed of next time */
+		log_say(&session->log, LEVEL_INFO, "no_farewell", "%s", farewell.text);
+	return record_disposed(session, err);
+}
+
+int session_run(struct session *session, struct error *err)
+{
+	int result = source_open(session->source, err);
+
+	if (result == 0)
+		result = haul_folders(session, err);
+	if (result == 0)
+		result = leave(session, err);
+	for (unsigned i = 0; i < session->job->destination_count; i++) {
+		outlet_close(&session->outlets[i]);
+		if (session->outlets[i].down && session->trouble.kind == ERR_NONE)
+			session->trouble = session->outlets[i].error;
+	}
+	if (result == 0) { /* the session went well; what kept single messages or folders from being hauled still counts */
+		*err = session->trouble;
+		result = err->kind != ERR_NONE ? -1 : 0;
+	}
+	log_session(session, err);
+	return result;
+}

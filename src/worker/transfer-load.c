@@ -1,0 +1,256 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "dest/dest.h"
+#include "mail/envelope.h"
+#include "mail/message.h"
+#include "mail/received.h"
+#include "worker/plan.h"
+#include "worker/session.h"
+#include "worker/transfer.h"
+
+#define GROUP_BYTES (8u * 1024 * 1024)
+/* RFC 5321 6.3: a mail loop is assumed at 100; our own mark three times is one for certain. */
+#define RECEIVED_MAX 100
+#define OWN_MARKS_MAX 3
+
+void transfer_drop(struct transfer *transfer, struct haul *haul)
+{
+	const struct job *job = transfer->session->job;
+
+	for (unsigned i = 0; i < haul->delivery_count; i++)
+		if (haul->deliveries[i].verdict == 0)
+			dest_discard(transfer->session->outlets[job->targets[haul->deliveries[i].target].dest].dest, &haul->deliveries[i]);
+	if (haul->stage >= HAUL_SPOOLED && haul->message != NULL) {
+		transfer->loaded.count--;
+		transfer->loaded.bytes -= haul->announced;
+	}
+	haul_free(haul);
+}
+
+static const char *protocol_name(const struct mailbox_config *mailbox)
+{
+	bool tls = mailbox->server.endpoint.tls != TLS_NONE;
+
+	if (mailbox->protocol == PROTOCOL_IMAP)
+		return tls ? "IMAPS" : "IMAP";
+	return tls ? "POP3S" : "POP3";
+}
+
+static void write_headers(const struct session *session, struct delivery *delivery, const struct dest_config *dest)
+{
+	bool local = dest->kind == DEST_MAILDIR;
+	const struct mailbox_config *mailbox = session->job->mailbox;
+	struct received received = {
+		.source_host = mailbox->server.endpoint.host,
+		.protocol = protocol_name(mailbox),
+		.host = session->job->host,
+		.id = delivery->id,
+		.mailbox = mailbox->name,
+		.folder = session->folder,
+		.for_recipient = delivery->recipient,
+		.sender = local ? delivery->sender : NULL,
+		.recipient = local ? mailbox->server.user : NULL,
+		.when = clock_wall_s(),
+	};
+	struct str out = {0};
+
+	received_write(&out, &received);
+	delivery->prepend = out.data;
+	delivery->prepend_len = out.len;
+}
+
+/* Fills in one delivery and writes it where it can still vanish. False: its destination is lost. */
+static bool prepare_delivery(struct transfer *transfer, struct haul *haul, struct delivery *delivery, unsigned target, int64_t now)
+{
+	struct session *session = transfer->session;
+	const struct job *job = session->job;
+	const struct plan_item *item = haul->origin;
+	struct outlet *outlet = &session->outlets[job->targets[target].dest];
+	struct error lost = {0};
+
+	*delivery = (struct delivery){
+		.haul = haul,
+		.target = target,
+		.recipient = job->targets[target].recipient,
+		.sender = envelope_sender(job->mailbox, outlet->config, haul->message),
+		.doubtful = (item->doubtful >> target & 1) != 0,
+		.intent_at = now,
+	};
+	delivery->needs_smtputf8 = envelope_needs_smtputf8(delivery->sender, delivery->recipient, haul->message);
+	received_make_id(delivery->id, job->installation, job->mailbox->name, session->folder, haul->id, outlet->config->name, delivery->recipient);
+	write_headers(session, delivery, outlet->config);
+	if (dest_prepare(outlet->dest, delivery, &lost) == 0) {
+		outlet->unsynced = true;
+		return true;
+	}
+	outlet_lost(outlet, &lost);
+	if (session->trouble.kind == ERR_NONE)
+		session->trouble = lost;
+	free(delivery->prepend);
+	return false;
+}
+
+static bool is_looping(const struct message *message, struct error *why)
+{
+	if (message->own_marks >= OWN_MARKS_MAX)
+		error_set(why, ERR_REFUSED, SCOPE_MESSAGE, "the message has been through this mailhaul %u times: a mail loop", message->own_marks);
+	else if (message->received_count > RECEIVED_MAX)
+		error_set(why, ERR_REFUSED, SCOPE_MESSAGE, "the message has %u Received fields: a mail loop", message->received_count);
+	else
+		return false;
+	return true;
+}
+
+/* Was it delivered before the server renumbered the folder? Then it is credited, not delivered. */
+static bool is_old_acquaintance(struct transfer *transfer, struct haul *haul)
+{
+	struct session *session = transfer->session;
+	struct record request = {.kind = REC_MATCH, .index = transfer->plan->folder_index, .id = haul->id, .has_trace = haul->message->has_trace}, answer;
+
+	memcpy(request.hash, haul->message->hash, sizeof(request.hash));
+	memcpy(request.trace, haul->message->trace, sizeof(request.trace));
+	if (channel_call(session->channel, &request, NULL, 0, REC_MATCHED, &answer, NULL, 0, NULL) < 0 || answer.id == 0)
+		return false;
+	log_say(&session->log, LEVEL_INFO, "recognized", "message %llu was delivered before the server renumbered the folder", (unsigned long long)haul->id);
+	return true;
+}
+
+static void prepare_deliveries(struct transfer *transfer, struct haul *haul)
+{
+	const struct job *job = transfer->session->job;
+	const struct plan_item *item = haul->origin;
+	uint64_t usable = transfer_usable(transfer, item->open);
+	int64_t now = clock_wall_s(); /* one for all: the intent carries it, and Maildir names are made from it */
+
+	haul->deliveries = xcalloc(job->target_count, sizeof(*haul->deliveries));
+	for (unsigned i = 0; i < job->target_count; i++) {
+		if ((usable >> i & 1) == 0)
+			continue;
+		if (prepare_delivery(transfer, haul, &haul->deliveries[haul->delivery_count], i, now))
+			haul->delivery_count++;
+	}
+	haul->unsettled = haul->delivery_count;
+	haul->disposable = !item->held_back && (unsigned)__builtin_popcountll(item->open) == haul->delivery_count;
+}
+
+void transfer_load(struct transfer *transfer, struct haul *haul)
+{
+	const struct plan_item *item = haul->origin;
+	struct error why;
+
+	haul->stage = HAUL_SPOOLED;
+	if (is_looping(haul->message, &why)) {
+		transfer_unfetched(transfer, item, &why, NULL);
+		transfer_drop(transfer, haul);
+		return;
+	}
+	if (item->match && is_old_acquaintance(transfer, haul)) {
+		transfer->done++; /* what is still owed for it, the next session will be told */
+		transfer_drop(transfer, haul);
+		return;
+	}
+	prepare_deliveries(transfer, haul);
+	if (haul->delivery_count == 0) {
+		transfer->done++;
+		transfer_drop(transfer, haul);
+		return;
+	}
+	transfer->group.count++;
+	transfer->group.bytes += haul->announced;
+	STAILQ_INSERT_TAIL(&transfer->spooled, haul, next);
+}
+
+/* Takes the deliveries to destinations that were lost while syncing out of a haul; they were never intended. */
+static void remove_lost(struct transfer *transfer, struct haul *haul)
+{
+	const struct session *session = transfer->session;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < haul->delivery_count; i++) {
+		struct delivery *delivery = &haul->deliveries[i];
+
+		if (session->outlets[session->job->targets[delivery->target].dest].down)
+			free(delivery->prepend);
+		else
+			haul->deliveries[kept++] = *delivery;
+	}
+	haul->disposable = haul->disposable && kept == haul->delivery_count;
+	haul->delivery_count = haul->unsettled = kept;
+}
+
+static int send_intent(struct transfer *transfer, struct haul *haul, bool last, struct error *err)
+{
+	struct record record = {
+		.kind = REC_INTENT,
+		.flags = last ? REC_WAITING : 0,
+		.id = haul->id,
+		.size = haul->message->size,
+		.when = haul->deliveries[0].intent_at,
+		.has_trace = haul->message->has_trace,
+	};
+
+	for (unsigned i = 0; i < haul->delivery_count; i++)
+		record.targets |= UINT64_C(1) << haul->deliveries[i].target;
+	memcpy(record.hash, haul->message->hash, sizeof(record.hash));
+	memcpy(record.trace, haul->message->trace, sizeof(record.trace));
+	if (channel_send(transfer->session->channel, &record, NULL, 0, err) < 0)
+		return -1;
+	haul->seq = record.seq;
+	haul->stage = HAUL_INTENDED;
+	return 0;
+}
+
+static void sync_outlets(struct transfer *transfer)
+{
+	struct session *session = transfer->session;
+
+	for (unsigned i = 0; i < session->job->destination_count; i++) {
+		struct outlet *outlet = &session->outlets[i];
+		struct error lost = {0};
+
+		if (outlet->unsynced && dest_sync(outlet->dest, &lost) < 0) {
+			outlet->down = true;
+			outlet->open = false;
+			outlet->error = lost;
+			if (session->trouble.kind == ERR_NONE)
+				session->trouble = lost;
+		}
+		outlet->unsynced = false;
+	}
+}
+
+static bool group_is_complete(const struct transfer *transfer)
+{
+	return transfer->group.count != 0 && (transfer->group.count >= transfer->group_max || transfer->group.bytes >= GROUP_BYTES ||
+					       transfer->source_idle || transfer->requested.count == 0);
+}
+
+int transfer_close_group(struct transfer *transfer, struct error *err)
+{
+	struct haul *haul;
+
+	if (!group_is_complete(transfer) || transfer->intended_count + transfer->group.count > transfer->group_max)
+		return 0;
+	sync_outlets(transfer);
+	while ((haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
+		STAILQ_REMOVE_HEAD(&transfer->spooled, next);
+		remove_lost(transfer, haul);
+		if (haul->delivery_count == 0) {
+			transfer_drop(transfer, haul);
+			continue;
+		}
+		if (send_intent(transfer, haul, STAILQ_EMPTY(&transfer->spooled), err) < 0) {
+			transfer_drop(transfer, haul);
+			return -1;
+		}
+		transfer->intended_count++;
+		STAILQ_INSERT_TAIL(&transfer->intended, haul, next);
+	}
+	transfer->group.count = 0;
+	transfer->group.bytes = 0;
+	return 0;
+}

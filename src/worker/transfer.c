@@ -1,0 +1,448 @@
+#include "worker/transfer.h"
+
+#include <assert.h>
+#include <poll.h>
+
+#include "channel/wait.h"
+#include "dest/dest.h"
+#include "net/wire.h"
+#include "source/source.h"
+#include "worker/plan.h"
+#include "worker/session.h"
+
+/* Asked for and not arrived: waits in TCP and costs no memory, but less than twice bandwidth x delay would be the transfer time. */
+#define WINDOW_COUNT 1000
+#define WINDOW_BYTES (8u * 1024 * 1024)
+/* Arrived and not settled: beyond this the source has to wait. Bounds the spool file, not memory (the spool sees to that). */
+#define LOADED_COUNT 256
+#define LOADED_BYTES (64u * 1024 * 1024)
+/* Messages that share their syncs and their commit. Where the destination cannot tell after a crash, all that are intended and not settled would be in
+ * doubt, so there it is fewer. */
+#define GROUP_CERTAIN 64
+#define GROUP_UNCERTAIN 32
+/* Disposals are sent in batches: one STORE and EXPUNGE for all of them. */
+#define DISPOSAL_BATCH 64
+/* Sources and destinations keep their own deadlines; this is how often they get to look at them. */
+#define TICK_S 5
+
+uint64_t transfer_usable(struct transfer *transfer, uint64_t targets)
+{
+	const struct job *job = transfer->session->job;
+
+	targets &= ~transfer->stopped;
+	for (unsigned i = 0; i < job->target_count; i++)
+		if ((targets >> i & 1) != 0 && !outlet_ready(&transfer->session->outlets[job->targets[i].dest]))
+			targets &= ~(UINT64_C(1) << i);
+	return targets;
+}
+
+static int queue_disposal(struct transfer *transfer, uint64_t id, uint32_t uid, enum disposal what, struct error *err)
+{
+	const struct after_delivery *setting = &transfer->session->job->mailbox->after_delivery;
+
+	if (what == DISPOSE_MOVE && setting->folder == NULL)
+		return 0; /* the configuration no longer says where to: stays owed */
+	if (source_dispose(transfer->session->source, id, uid, what, setting->folder, err) < 0)
+		return -1;
+	transfer->queued_disposals++;
+	transfer->open_disposals++;
+	return 0;
+}
+
+static int request_item(struct transfer *transfer, struct plan_item *item, struct error *err)
+{
+	const struct mailbox_config *mailbox = transfer->session->job->mailbox;
+	struct haul *haul;
+	struct error why;
+
+	if (item->doubtful != 0 && transfer_resolve(transfer, item, err) < 0)
+		return -1;
+	if (item->open == 0) {
+		transfer->done++;
+		if (item->dispose == DISPOSE_KEEP || item->held_back)
+			return 0;
+		return queue_disposal(transfer, item->id, item->uid, item->dispose, err);
+	}
+	if (item->size > mailbox->max_message) {
+		error_set(&why, ERR_REFUSED, SCOPE_MESSAGE, "the message has %llu bytes, more than max_message (%llu)", (unsigned long long)item->size,
+			  (unsigned long long)mailbox->max_message);
+		return transfer_unfetched(transfer, item, &why, err);
+	}
+	if (transfer_usable(transfer, item->open) == 0) {
+		transfer->done++; /* stays open; session->trouble has the reason */
+		return 0;
+	}
+	haul = haul_new(item->id, item->uid, item->size, item->date);
+	haul->origin = item;
+	if (source_request(transfer->session->source, haul, err) < 0)
+		return -1;
+	haul->stage = HAUL_REQUESTED;
+	transfer->requested.count++;
+	transfer->requested.bytes += item->size;
+	return 1;
+}
+
+static bool window_has_room(const struct transfer *transfer, uint64_t next_bytes)
+{
+	return transfer->requested.count == 0 ||
+	       (transfer->requested.count < WINDOW_COUNT && transfer->requested.bytes + next_bytes <= WINDOW_BYTES);
+}
+
+/* Refills the window when it has run down to half; all requests leave in one write. */
+static int top_up(struct transfer *transfer, bool *moved, struct error *err)
+{
+	struct plan *plan = transfer->plan;
+	bool asked = false;
+
+	if (transfer->requested.count > WINDOW_COUNT / 2 || transfer->requested.bytes > WINDOW_BYTES / 2)
+		return 0;
+	while (transfer->next < plan->count && window_has_room(transfer, plan->items[transfer->next].size)) {
+		int result = request_item(transfer, &plan->items[transfer->next++], err);
+
+		if (result < 0)
+			return -1;
+		asked = asked || result > 0;
+		*moved = true;
+	}
+	return asked ? source_flush(transfer->session->source, err) : 0;
+}
+
+static int take_arrival(struct transfer *transfer, struct haul *haul, struct error *err)
+{
+	const struct plan_item *item = haul->origin;
+	int result = 0;
+
+	transfer->requested.count--;
+	transfer->requested.bytes -= haul->announced;
+	if (haul->error.kind == ERR_LOCAL) { /* our disk, not the message: nothing more can be fetched */
+		*err = haul->error;
+		haul_free(haul);
+		return -1;
+	}
+	if (transfer->stopping)
+		transfer_drop(transfer, haul);
+	else if (haul->error.kind != ERR_NONE) {
+		result = transfer_unfetched(transfer, item, &haul->error, err);
+		haul_free(haul);
+	} else {
+		transfer->loaded.count++;
+		transfer->loaded.bytes += haul->announced;
+		transfer_load(transfer, haul);
+	}
+	return result;
+}
+
+static bool may_load(const struct transfer *transfer)
+{
+	return transfer->loaded.count < LOADED_COUNT && transfer->loaded.bytes < LOADED_BYTES && transfer->group.count < transfer->group_max;
+}
+
+static int receive(struct transfer *transfer, bool *moved, struct error *err)
+{
+	while (transfer->requested.count != 0 && may_load(transfer)) {
+		struct haul *haul;
+		int result = source_receive(transfer->session->source, &haul, err);
+
+		transfer->source_idle = result == 0;
+		if (result <= 0)
+			return result;
+		*moved = true;
+		if (take_arrival(transfer, haul, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The delivery that will be offered right after this one, if it goes the same way and its intent is durable too. */
+static const struct delivery *next_offer(const struct session *session, const struct haul *haul, unsigned index, const struct haul *after)
+{
+	const struct delivery *next = NULL;
+
+	if (index + 1 < haul->delivery_count)
+		next = &haul->deliveries[index + 1];
+	else if (after != NULL && channel_is_durable(session->channel, after->seq))
+		next = &after->deliveries[0];
+	if (next == NULL || session->job->targets[next->target].dest != session->job->targets[haul->deliveries[index].target].dest)
+		return NULL;
+	return next;
+}
+
+static int offer_delivery(struct transfer *transfer, struct delivery *delivery, const struct delivery *next, struct error *err)
+{
+	struct outlet *outlet = &transfer->session->outlets[transfer->session->job->targets[delivery->target].dest];
+	struct error lost = {0};
+
+	if (!outlet_ready(outlet)) {
+		dest_discard(outlet->dest, delivery);
+		delivery->verdict = VERDICT_RETRACTED;
+		delivery->error = outlet->error;
+		return transfer_settle(transfer, delivery, err);
+	}
+	outlet->outstanding++;
+	transfer->offered++;
+	if (dest_offer(outlet->dest, delivery, next, &lost) < 0)
+		outlet_lost(outlet, &lost);
+	return 0;
+}
+
+/* Three refusals in a row, a full disk: nothing more is offered there, and nothing more is fetched for it. A recipient that is refused whatever the message
+ * stops alone, as long as its destination takes mail for others. */
+static void stop_target(struct transfer *transfer, struct outlet *outlet, const struct delivery *delivery)
+{
+	const struct job *job = transfer->session->job;
+	uint64_t others = 0;
+
+	transfer->stopped |= UINT64_C(1) << delivery->target;
+	for (unsigned i = 0; i < job->target_count; i++)
+		if (job->targets[i].dest == job->targets[delivery->target].dest)
+			others |= UINT64_C(1) << i;
+	others &= ~transfer->stopped;
+	if (delivery->error.kind == ERR_LOCAL || others == 0)
+		outlet_stop(outlet, &delivery->error);
+	else if (transfer->session->trouble.kind == ERR_NONE || transfer->session->trouble.scope == SCOPE_MESSAGE)
+		transfer->session->trouble = delivery->error;
+}
+
+static int take_verdicts(struct transfer *transfer, bool *moved, struct error *err)
+{
+	struct session *session = transfer->session;
+
+	for (unsigned i = 0; i < session->job->destination_count; i++) {
+		struct outlet *outlet = &session->outlets[i];
+		bool was_lost = false;
+
+		while (outlet->outstanding != 0) {
+			struct delivery *delivery;
+			struct error lost = {0};
+			int result = dest_verdicts(outlet->dest, &delivery, &lost);
+
+			if (result < 0 && !was_lost) {
+				outlet_lost(outlet, &lost);
+				was_lost = true;
+				continue; /* those that were offered still come, in doubt or retracted */
+			}
+			if (result <= 0)
+				break;
+			*moved = true;
+			outlet->outstanding--;
+			outlet->accepted += delivery->verdict == VERDICT_ACCEPTED;
+			transfer->offered--;
+			if (delivery->verdict == VERDICT_DEFERRED && delivery->error.scope == SCOPE_DESTINATION)
+				stop_target(transfer, outlet, delivery);
+			if (transfer_settle(transfer, delivery, err) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* Everything whose intent is on disk goes out; a Maildir then makes the group's renames durable together. */
+static int offer(struct transfer *transfer, bool *moved, struct error *err)
+{
+	struct session *session = transfer->session;
+	struct haul *haul;
+
+	while ((haul = STAILQ_FIRST(&transfer->intended)) != NULL && channel_is_durable(session->channel, haul->seq)) {
+		const struct haul *after = STAILQ_NEXT(haul, next);
+		unsigned count = haul->delivery_count; /* the last verdict frees the haul */
+
+		*moved = true;
+		STAILQ_REMOVE_HEAD(&transfer->intended, next);
+		transfer->intended_count--;
+		for (unsigned i = 0; i < count; i++)
+			if (offer_delivery(transfer, &haul->deliveries[i], next_offer(session, haul, i, after), err) < 0)
+				return -1;
+		if (take_verdicts(transfer, moved, err) < 0)
+			return -1;
+	}
+	for (unsigned i = 0; i < session->job->destination_count; i++) {
+		struct error lost = {0};
+
+		if (session->outlets[i].outstanding != 0 && dest_flush(session->outlets[i].dest, &lost) < 0)
+			outlet_lost(&session->outlets[i], &lost);
+	}
+	return 0;
+}
+
+static int dispose(struct transfer *transfer, bool *moved, struct error *err)
+{
+	struct session *session = transfer->session;
+	struct haul *haul;
+	uint64_t id;
+
+	while ((haul = STAILQ_FIRST(&transfer->recorded)) != NULL && channel_is_durable(session->channel, haul->seq)) {
+		const struct plan_item *item = haul->origin;
+		int result = 0;
+
+		*moved = true;
+		STAILQ_REMOVE_HEAD(&transfer->recorded, next);
+		if (haul->disposable && item->dispose != DISPOSE_KEEP && !transfer->source_lost) {
+			/* The promise rests on this line: the source is touched only after the outcome is on disk. */
+			assert(haul->stage == HAUL_RECORDED && channel_is_durable(session->channel, haul->seq));
+			result = queue_disposal(transfer, haul->id, haul->uid, item->dispose, err);
+		}
+		haul_free(haul);
+		if (result < 0)
+			return -1;
+	}
+	if (transfer->source_lost)
+		return 0;
+	if (transfer->queued_disposals >= DISPOSAL_BATCH || (transfer->queued_disposals != 0 && !*moved)) {
+		transfer->queued_disposals = 0;
+		*moved = true;
+		if (source_flush(session->source, err) < 0)
+			return -1;
+	}
+	while (source_disposed(session->source, &id) > 0) {
+		struct record record = {.kind = REC_DISPOSED, .id = id};
+
+		*moved = true;
+		transfer->open_disposals--;
+		if (channel_send(session->channel, &record, NULL, 0, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static bool has_work(const struct transfer *transfer)
+{
+	return transfer->next < transfer->plan->count || transfer->requested.count != 0 || !STAILQ_EMPTY(&transfer->spooled) ||
+	       !STAILQ_EMPTY(&transfer->intended) || transfer->offered != 0 || !STAILQ_EMPTY(&transfer->recorded) || transfer->queued_disposals != 0;
+}
+
+static void add_wire(struct wire *wire, struct pollfd *fds, unsigned *count, struct deadline *wake)
+{
+	*wake = deadline_min(*wake, wire_is_ready(wire) ? deadline_in_s(0) : wire_due(wire));
+	if (wire_events(wire) != 0)
+		fds[(*count)++] = (struct pollfd){.fd = wire_fd(wire), .events = wire_events(wire)};
+}
+
+/* The only sleep: source, destinations that owe an answer, and the channel. */
+static int rest(struct transfer *transfer, struct error *err)
+{
+	struct session *session = transfer->session;
+	struct pollfd fds[TARGETS_MAX + 1];
+	struct deadline wake = deadline_in_s(TICK_S);
+	unsigned count = 0;
+
+	if (transfer->requested.count != 0 && may_load(transfer))
+		add_wire(session->source->wire, fds, &count, &wake);
+	for (unsigned i = 0; i < session->job->destination_count; i++) {
+		const struct outlet *outlet = &session->outlets[i];
+
+		if (outlet->outstanding != 0 && outlet->dest->wire != NULL)
+			add_wire(outlet->dest->wire, fds, &count, &wake);
+	}
+	if (count == 0 && session->channel->sent != session->channel->acked) {
+		struct record nudge = {.kind = REC_PROGRESS, .flags = REC_WAITING}; /* nothing else will happen before the commit */
+
+		if (channel_send(session->channel, &nudge, NULL, 0, err) < 0)
+			return -1;
+	}
+	return wait_io(fds, count, wake, session->channel, err);
+}
+
+/* The source is lost or to be left: what it still owes us is given up, what has arrived goes on. */
+static void leave_source(struct transfer *transfer)
+{
+	struct haul *haul;
+
+	transfer->source_lost = true;
+	transfer->next = transfer->plan->count;
+	transfer->requested.count = 0;
+	transfer->requested.bytes = 0;
+	transfer->queued_disposals = 0;
+	while (transfer->stopping && (haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
+		STAILQ_REMOVE_HEAD(&transfer->spooled, next);
+		transfer_drop(transfer, haul);
+	}
+}
+
+/* Everything that touches the source; its failure does not end what is under way to the destinations. */
+static void serve_source(struct transfer *transfer, bool *moved)
+{
+	if (transfer->source_lost)
+		return;
+	if (top_up(transfer, moved, &transfer->source_error) < 0 || receive(transfer, moved, &transfer->source_error) < 0)
+		leave_source(transfer);
+}
+
+static int step(struct transfer *transfer, bool *moved, struct error *err)
+{
+	if (transfer->session->channel->stop && !transfer->stopping) {
+		transfer->stopping = true;
+		error_set(&transfer->source_error, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+		leave_source(transfer);
+	}
+	serve_source(transfer, moved);
+	if (transfer_close_group(transfer, err) < 0 || offer(transfer, moved, err) < 0 || take_verdicts(transfer, moved, err) < 0)
+		return -1;
+	if (dispose(transfer, moved, &transfer->source_error) < 0)
+		leave_source(transfer);
+	return transfer->session->channel->closed ? -1 : 0;
+}
+
+static int finish_disposals(struct transfer *transfer, struct error *err)
+{
+	bool moved = true;
+
+	if (transfer->source_lost)
+		return 0;
+	if (source_settle(transfer->session->source, err) < 0) {
+		if (err->scope != SCOPE_FOLDER)
+			return -1;
+		/* The server refused some of them: they stay owed, and the session goes on. */
+		log_say(&transfer->session->log, LEVEL_WARNING, "not_disposed", "%s", err->text);
+		if (transfer->session->trouble.kind == ERR_NONE)
+			transfer->session->trouble = *err;
+	}
+	return dispose(transfer, &moved, err);
+}
+
+static void free_queue(struct transfer *transfer, struct haul_queue *queue)
+{
+	struct haul *haul;
+
+	while ((haul = STAILQ_FIRST(queue)) != NULL) {
+		STAILQ_REMOVE_HEAD(queue, next);
+		transfer_drop(transfer, haul);
+	}
+}
+
+static unsigned group_max(const struct session *session)
+{
+	for (unsigned i = 0; i < session->job->destination_count; i++)
+		if (!session->outlets[i].dest->ops->certain)
+			return GROUP_UNCERTAIN;
+	return GROUP_CERTAIN;
+}
+
+int transfer_run(struct plan *plan, struct session *session, struct error *err)
+{
+	struct transfer transfer = {.session = session, .plan = plan, .group_max = group_max(session)};
+	int result = 0;
+
+	STAILQ_INIT(&transfer.spooled);
+	STAILQ_INIT(&transfer.intended);
+	STAILQ_INIT(&transfer.recorded);
+	while (result == 0 && has_work(&transfer)) {
+		bool moved = false;
+
+		result = step(&transfer, &moved, err);
+		if (result == 0 && !moved && rest(&transfer, err) < 0)
+			result = -1;
+		transfer_progress(&transfer);
+	}
+	if (result == 0 && !transfer.source_lost && finish_disposals(&transfer, &transfer.source_error) < 0)
+		transfer.source_lost = true;
+	if (result == 0)
+		result = channel_settle(session->channel, err);
+	if (result == 0 && transfer.source_lost) {
+		*err = transfer.source_error;
+		result = -1;
+	}
+	free_queue(&transfer, &transfer.spooled);
+	free_queue(&transfer, &transfer.intended);
+	free_queue(&transfer, &transfer.recorded);
+	return result;
+}

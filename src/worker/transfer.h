@@ -1,0 +1,58 @@
+/* transfer.h - carries out a plan: fetches in a window, delivers, records, disposes, all at once and in one poll.
+ * Each message goes through requested -> spooled -> intended -> settled -> recorded -> disposed; no step is taken before the one that it rests on is
+ * acknowledged: no delivery without a durable intent, no disposal without durable outcomes. */
+#ifndef MAILHAUL_WORKER_TRANSFER_H
+#define MAILHAUL_WORKER_TRANSFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "mail/haul.h"
+
+struct plan;
+struct plan_item;
+struct session;
+
+/* -1: the source is lost or we were told to leave; everything acknowledged is safe, everything else stays open. A lost destination or a bad message is no
+ * failure of the transfer: session->trouble tells. */
+int transfer_run(struct plan *plan, struct session *session, struct error *err);
+
+/* -- what its three files share -- */
+
+struct transfer {
+	struct session *session;
+	struct plan *plan;
+	size_t next;                  /* item of the plan */
+	size_t done;                  /* items that came to an end, for the progress line */
+	uint64_t done_bytes;
+	struct {
+		unsigned count;
+		uint64_t bytes;       /* as announced */
+	} requested, group, loaded;   /* asked for; spooled but without intent; all that holds a message */
+	struct haul_queue spooled;    /* the group: deliveries prepared, intents not sent */
+	struct haul_queue intended;   /* waiting for the acknowledgement of their intent */
+	unsigned intended_count;
+	unsigned group_max;           /* hauls that share their syncs and their commit, and that would be in doubt together */
+	unsigned offered;             /* deliveries without verdict */
+	struct haul_queue recorded;   /* all outcomes sent; waiting for their acknowledgement */
+	unsigned queued_disposals, open_disposals;
+	uint64_t stopped;             /* targets that nothing more is offered to: their recipient is refused whatever the message */
+	bool source_lost, stopping, source_idle;
+	struct error source_error;
+};
+
+/* transfer-load.c: from the arrival of a message to its durable intent. */
+void transfer_load(struct transfer *transfer, struct haul *haul);
+int transfer_close_group(struct transfer *transfer, struct error *err);
+void transfer_drop(struct transfer *transfer, struct haul *haul); /* as if it had never been asked for */
+/* transfer-settle.c: what came of it. */
+int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct error *err);
+int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, const struct error *why, struct error *err);
+int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct error *err);
+void transfer_progress(struct transfer *transfer);
+/* The targets among these that can be delivered to now; opens their destinations. */
+uint64_t transfer_usable(struct transfer *transfer, uint64_t targets);
+
+#endif

@@ -1,0 +1,150 @@
+# A new test is a file and a line. Unit: one module. Flow: real sessions against scripted peers. System: real servers, started by the test.
+check_LIBRARIES += tests/lib/libtest.a
+tests_lib_libtest_a_SOURCES = \
+	tests/lib/certificate.c \
+	tests/lib/certificate.h \
+	tests/lib/delivery.c \
+	tests/lib/delivery.h \
+	tests/lib/imap-fixture.c \
+	tests/lib/imap-fixture.h \
+	tests/lib/peer.c \
+	tests/lib/peer.h \
+	tests/lib/pop3-fixture.c \
+	tests/lib/pop3-fixture.h
+
+UNIT_TESTS = \
+	tests/unit/test-address \
+	tests/unit/test-backoff \
+	tests/unit/test-base64 \
+	tests/unit/test-buffer \
+	tests/unit/test-channel \
+	tests/unit/test-clock \
+	tests/unit/test-config \
+	tests/unit/test-envelope \
+	tests/unit/test-error \
+	tests/unit/test-header \
+	tests/unit/test-held \
+	tests/unit/test-imap-parse \
+	tests/unit/test-job \
+	tests/unit/test-lines \
+	tests/unit/test-log \
+	tests/unit/test-maildir \
+	tests/unit/test-message \
+	tests/unit/test-mutf7 \
+	tests/unit/test-pace \
+	tests/unit/test-peer \
+	tests/unit/test-policy \
+	tests/unit/test-pop3-reply \
+	tests/unit/test-prints \
+	tests/unit/test-received \
+	tests/unit/test-record \
+	tests/unit/test-refusal \
+	tests/unit/test-sasl \
+	tests/unit/test-schedule \
+	tests/unit/test-schema \
+	tests/unit/test-seal \
+	tests/unit/test-secret \
+	tests/unit/test-smtp-reply \
+	tests/unit/test-spool \
+	tests/unit/test-stage \
+	tests/unit/test-state-apply \
+	tests/unit/test-state-known \
+	tests/unit/test-state-mailbox \
+	tests/unit/test-state-match \
+	tests/unit/test-state-plan \
+	tests/unit/test-state-reserve \
+	tests/unit/test-state \
+	tests/unit/test-str \
+	tests/unit/test-stream \
+	tests/unit/test-tls \
+	tests/unit/test-utf8 \
+	tests/unit/test-wire \
+	tests/unit/test-yaml
+
+FLOW_TESTS = \
+	tests/flow/test-imap-dispose \
+	tests/flow/test-imap-fetch \
+	tests/flow/test-imap \
+	tests/flow/test-mda \
+	tests/flow/test-pop3-transfer \
+	tests/flow/test-pop3 \
+	tests/flow/test-smtp-session \
+	tests/flow/test-smtp
+
+SYSTEM_TESTS = \
+	tests/system/test-after-delivery.sh \
+	tests/system/test-commands.sh \
+	tests/system/test-folders.sh \
+	tests/system/test-lmtp.sh \
+	tests/system/test-maildir.sh \
+	tests/system/test-mda.sh \
+	tests/system/test-passwords.sh \
+	tests/system/test-refusals.sh \
+	tests/system/test-service.sh \
+	tests/system/test-smtp.sh
+
+# Read by tests, or run by hand.
+TEST_FILES = \
+	tests/bench/measure.sh \
+	tests/bench/watch-memory.py \
+	tests/lib/as-service.py \
+	tests/lib/certificates.sh \
+	tests/lib/compare-messages.py \
+	tests/lib/dovecot.sh \
+	tests/lib/fetch-messages.py \
+	tests/lib/hauling.sh \
+	tests/lib/make-messages.py \
+	tests/lib/postfix.sh \
+	tests/lib/run-test.sh \
+	tests/lib/system.sh \
+	tests/unit/state-fixture.h
+EXTRA_DIST += $(TEST_FILES) $(SYSTEM_TESTS)
+
+LDADD = tests/lib/libtest.a src/libmailhaul.a $(TESTING_LIBS) $(LIBRARIES_USED)
+
+if HAVE_TEST_LIBRARIES
+check_PROGRAMS += $(UNIT_TESTS) $(FLOW_TESTS)
+TESTS += $(UNIT_TESTS) $(FLOW_TESTS) $(SYSTEM_TESTS)
+else
+check-local:
+	@echo 'The tests need cmocka and jansson: install libcmocka-dev and libjansson-dev and run configure again.' >&2; exit 1
+endif
+
+# Every test speaks TAP, so that the summary counts single tests and not programs.
+TEST_EXTENSIONS = .sh
+TAP_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+LOG_DRIVER = $(TAP_DRIVER)
+LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/run-test.sh
+SH_LOG_DRIVER = $(TAP_DRIVER)
+SH_LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/run-test.sh
+AM_TESTS_ENVIRONMENT = \
+	abs_top_srcdir='$(abs_top_srcdir)'; export abs_top_srcdir; \
+	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir; \
+	MAILHAUL='$(abs_top_builddir)/mailhaul'; export MAILHAUL;
+
+# make fuzz [FUZZ_SECONDS=600]: runs every target that long, on its corpus if it has one.
+fuzz_targets = \
+	tests/fuzz/fuzz-config \
+	tests/fuzz/fuzz-imap-parse \
+	tests/fuzz/fuzz-pop3-reply \
+	tests/fuzz/fuzz-smtp-reply
+tests_fuzz_fuzz_config_LDADD = $(fuzz_libs)
+tests_fuzz_fuzz_imap_parse_LDADD = $(fuzz_libs)
+tests_fuzz_fuzz_pop3_reply_LDADD = $(fuzz_libs)
+tests_fuzz_fuzz_smtp_reply_LDADD = $(fuzz_libs)
+EXTRA_PROGRAMS += $(fuzz_targets)
+fuzz_libs = $(FUZZ_LIBS) src/libmailhaul.a $(LIBRARIES_USED)
+FUZZ_SECONDS = 10
+CLEANFILES += $(fuzz_targets)
+if FUZZ
+fuzz: $(fuzz_targets)
+	@for target in $(fuzz_targets); do \
+		mkdir -p $$target.corpus && \
+		./$$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $$target.corpus \
+			`test -d $(srcdir)/$$target-seeds && echo $(srcdir)/$$target-seeds` || exit 1; \
+	done
+else
+fuzz:
+	@echo 'Configure with --enable-fuzz CC=clang first.' >&2; exit 1
+endif
+.PHONY: fuzz

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# test-service.sh - a run under the rules of systemd/mailhaul-run.service: what the unit forbids must not be needed, sealing the workers must still work.
+. "$(dirname "$0")/../lib/system.sh"
+. "$LIB/certificates.sh"
+. "$LIB/dovecot.sh"
+. "$LIB/hauling.sh"
+
+COUNT=10
+
+as_service() {
+  timeout --kill-after=5 120 python3 "$LIB/as-service.py" "$TOP/systemd/mailhaul-run.service.in" "$@"
+}
+
+system_begin
+command -v systemd-analyze >/dev/null || missing "systemd-analyze is not installed"
+servers_start --count $COUNT
+expect "the rules are in force" 0 'not permitted' as_service nice -n 5 true
+for protocol in imaps pop3-starttls; do
+  dir=$WORK/service-$protocol
+  write_config "$dir" "$protocol" reference "{maildir: $dir/home}"
+  sed -i '1i sandbox: require' "$dir/config.yaml"
+  expect "$protocol: run succeeds, its workers sealed" 0 '' as_service "$MAILHAUL" --config "$dir/config.yaml" run
+  check "$protocol: all arrives" arrived_is "$dir/home" $COUNT
+done
+dir=$WORK/service-program
+mkdir -p "$dir/files"
+printf '#!/bin/sh\ncat >"$(mktemp %s/files/XXXXXX)"\n' "$dir" >"$WORK/keep"
+chmod 755 "$WORK/keep"
+write_config "$dir" imaps reference "{mda: [$WORK/keep]}"
+sed -i "s|password: secret|password: {command: [/bin/echo, secret]}|" "$dir/config.yaml"
+expect "a program and a password command: run succeeds" 0 '' as_service "$MAILHAUL" --config "$dir/config.yaml" run
+check "a program and a password command: all arrives" arrived_is "$dir" $COUNT
+system_end

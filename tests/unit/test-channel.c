@@ -1,0 +1,212 @@
+/* Both ends of a channel in one process. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "channel/channel.h"
+#include "channel/wait.h"
+
+struct ends {
+	struct channel worker;
+	int supervisor;
+};
+
+static int open_ends(void **state)
+{
+	static struct ends ends;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	channel_init(&ends.worker, pair[0]);
+	ends.supervisor = pair[1];
+	*state = &ends;
+	return 0;
+}
+
+static int close_ends(void **state)
+{
+	struct ends *ends = *state;
+
+	channel_done(&ends->worker);
+	fs_close(ends->supervisor);
+	return 0;
+}
+
+static void acknowledge(const struct ends *ends, uint32_t seq)
+{
+	assert_int_equal(record_send(ends->supervisor, &(struct record){.kind = REC_ACK, .seq = seq}, NULL, 0), 1);
+}
+
+static struct record take(const struct ends *ends, int *fds, unsigned *count)
+{
+	struct record record;
+
+	assert_int_equal(record_receive(ends->supervisor, &record, fds, count), 1);
+	return record;
+}
+
+static void test_durable_records_are_numbered(void **state)
+{
+	struct ends *ends = *state;
+	struct error err;
+	int fds[RECORD_FDS_MAX];
+	unsigned count;
+
+	for (uint32_t i = 1; i <= 3; i++) {
+		struct record record = {.kind = REC_DISPOSED, .id = i};
+
+		assert_int_equal(channel_send(&ends->worker, &record, NULL, 0, &err), 0);
+		assert_int_equal(record.seq, i);
+		assert_int_equal(take(ends, fds, &count).seq, i);
+	}
+	assert_false(channel_is_durable(&ends->worker, 1));
+	acknowledge(ends, 2);
+	assert_int_equal(channel_drain(&ends->worker, &err), 0);
+	assert_true(channel_is_durable(&ends->worker, 2));
+	assert_false(channel_is_durable(&ends->worker, 3));
+}
+
+static void test_acknowledgements_never_go_back(void **state)
+{
+	struct ends *ends = *state;
+	struct error err;
+
+	acknowledge(ends, 9);
+	acknowledge(ends, 4);
+	assert_int_equal(channel_drain(&ends->worker, &err), 0);
+	assert_int_equal(ends->worker.acked, 9);
+}
+
+static void test_numbers_wrap(void **state)
+{
+	struct ends *ends = *state;
+
+	ends->worker.acked = 2;
+	assert_true(channel_is_durable(&ends->worker, UINT32_MAX));
+	ends->worker.acked = UINT32_MAX;
+	assert_false(channel_is_durable(&ends->worker, 2));
+}
+
+static void test_call_takes_the_answer_and_its_descriptors(void **state)
+{
+	struct ends *ends = *state;
+	struct record request = {.kind = REC_WANT_FILE}, answer;
+	struct error err;
+	int pipe_ends[2], fds[1];
+	char byte;
+
+	assert_int_equal(pipe(pipe_ends), 0);
+	acknowledge(ends, 5); /* comes in between, and is not lost */
+	assert_int_equal(record_send(ends->supervisor, &(struct record){.kind = REC_STOP}, NULL, 0), 1);
+	assert_int_equal(record_send(ends->supervisor, &(struct record){.kind = REC_FILE}, &pipe_ends[0], 1), 1);
+	assert_int_equal(channel_drain(&ends->worker, &err), 0);
+	assert_true(ends->worker.stop);
+	/* An answer that nobody asked for is dropped with its descriptor when the next request goes out. */
+	assert_int_equal(record_send(ends->supervisor, &(struct record){.kind = REC_FILE}, &pipe_ends[0], 1), 1);
+	assert_int_equal(channel_call(&ends->worker, &request, NULL, 0, REC_FILE, &answer, fds, 1, &err), 0);
+	assert_int_equal(ends->worker.acked, 5);
+	assert_int_equal(write(pipe_ends[1], "x", 1), 1);
+	assert_int_equal(read(fds[0], &byte, 1), 1);
+	close(fds[0]);
+	close(pipe_ends[0]);
+	close(pipe_ends[1]);
+}
+
+static void test_refusal_becomes_the_error(void **state)
+{
+	struct ends *ends = *state;
+	struct record request = {.kind = REC_CONNECT}, answer;
+	struct record refusal = {.kind = REC_FAILED, .error = ERR_TEMP, .scope = SCOPE_DESTINATION, .code = 111};
+	struct error err;
+
+	record_set_text(&refusal, "no route", 8);
+	assert_int_equal(record_send(ends->supervisor, &refusal, NULL, 0), 1);
+	assert_int_equal(channel_call(&ends->worker, &request, NULL, 0, REC_CONNECTED, &answer, NULL, 0, &err), -1);
+	assert_int_equal(err.kind, ERR_TEMP);
+	assert_int_equal(err.scope, SCOPE_DESTINATION);
+	assert_int_equal(err.code, 111);
+	assert_string_equal(err.text, "no route");
+}
+
+static void test_the_supervisor_is_gone(void **state)
+{
+	struct ends *ends = *state;
+	struct record request = {.kind = REC_WANT_FILE}, answer;
+	struct error err;
+
+	ends->supervisor = fs_close(ends->supervisor);
+	assert_int_equal(channel_call(&ends->worker, &request, NULL, 0, REC_FILE, &answer, NULL, 0, &err), -1);
+	assert_int_equal(err.kind, ERR_CANCELED);
+	assert_true(ends->worker.closed);
+	assert_int_equal(wait_io(NULL, 0, deadline_in_s(5), &ends->worker, &err), -1);
+}
+
+static void test_nonsense_from_above_is_the_end(void **state)
+{
+	struct ends *ends = *state;
+	struct error err;
+
+	assert_int_equal(send(ends->supervisor, "short", 5, MSG_NOSIGNAL), 5);
+	assert_int_equal(channel_drain(&ends->worker, &err), -1);
+	assert_true(ends->worker.closed);
+}
+
+static void test_wait_tells_what_woke_it(void **state)
+{
+	struct ends *ends = *state;
+	struct pollfd input = {.events = POLLIN};
+	struct error err;
+	int pipe_ends[2];
+
+	assert_int_equal(pipe(pipe_ends), 0);
+	input.fd = pipe_ends[0];
+	assert_int_equal(wait_io(&input, 1, deadline_in_s(0.01), &ends->worker, &err), 0);
+	acknowledge(ends, 1);
+	assert_int_equal(wait_io(&input, 1, deadline_in_s(5), &ends->worker, &err), 2);
+	assert_int_equal(ends->worker.acked, 1);
+	assert_int_equal(write(pipe_ends[1], "x", 1), 1);
+	assert_int_equal(wait_io(&input, 1, deadline_in_s(5), &ends->worker, &err), 1);
+	assert_int_equal(input.revents & POLLIN, POLLIN);
+	close(pipe_ends[0]);
+	close(pipe_ends[1]);
+}
+
+static void test_settle_waits_for_all(void **state)
+{
+	struct ends *ends = *state;
+	struct record record = {.kind = REC_DISPOSED, .id = 1};
+	struct error err;
+
+	assert_int_equal(channel_send(&ends->worker, &record, NULL, 0, &err), 0);
+	acknowledge(ends, 1);
+	assert_int_equal(channel_settle(&ends->worker, &err), 0);
+	assert_true(channel_is_durable(&ends->worker, 1));
+}
+
+#define WITH_ENDS(test) cmocka_unit_test_setup_teardown(test, open_ends, close_ends)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		WITH_ENDS(test_durable_records_are_numbered),
+		WITH_ENDS(test_acknowledgements_never_go_back),
+		WITH_ENDS(test_numbers_wrap),
+		WITH_ENDS(test_call_takes_the_answer_and_its_descriptors),
+		WITH_ENDS(test_refusal_becomes_the_error),
+		WITH_ENDS(test_the_supervisor_is_gone),
+		WITH_ENDS(test_nonsense_from_above_is_the_end),
+		WITH_ENDS(test_wait_tells_what_woke_it),
+		WITH_ENDS(test_settle_waits_for_all),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
