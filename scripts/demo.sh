@@ -9,11 +9,16 @@ TOP=$(cd "$(dirname "$0")/.." && pwd)
 export PATH=$PATH:/usr/sbin:/sbin
 
 say() {
-  printf '\n\033[1m%s\033[0m\n' "$*"
+  if [ -t 1 ]; then
+    printf '\n\033[1m%s\033[0m\n' "$*"
+  else
+    printf '\n== %s\n' "$*"
+  fi
 }
 
 # As the user who will haul: sample mailboxes, a server for them, two runs.
 demo() {
+  local verbose=()
   # shellcheck source-path=SCRIPTDIR source=../tests/lib/system.sh
   . "$WORK/source/tests/lib/system.sh"
   # shellcheck source-path=SCRIPTDIR source=../tests/lib/certificates.sh
@@ -42,12 +47,14 @@ demo() {
   say "The configuration: config/demo.yaml"
   grep -Ev '^ *(#|$)' demo.yaml
 
+  # On a terminal a line shows the progress, elsewhere -v shows each message.
+  [ -t 2 ] || verbose=(-v)
   say "mailhaul --config demo.yaml run"
-  "$MAILHAUL" --config demo.yaml run
+  "$MAILHAUL" --config demo.yaml run "${verbose[@]}"
   say "What arrived"
   arrived
   say "The same command again: nothing comes twice"
-  "$MAILHAUL" --config demo.yaml run
+  "$MAILHAUL" --config demo.yaml run "${verbose[@]}"
   arrived
   say "mailhaul --config demo.yaml status"
   "$MAILHAUL" --config demo.yaml status

@@ -14,6 +14,8 @@ packages_install() {
   for package; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done
+  # A root made by debootstrap has no /etc/hosts, and so no localhost.
+  getent ahosts localhost >/dev/null || missing+=(libnss-myhostname)
   [ ${#missing[@]} -gt 0 ] || return 0
   echo "${missing[*]}"
   if [ "$(id -u)" != 0 ]; then

@@ -189,6 +189,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/ledger.h \
 	src/supervisor/lock.c \
 	src/supervisor/lock.h \
+	src/supervisor/privileges.c \
+	src/supervisor/privileges.h \
 	src/supervisor/program.c \
 	src/supervisor/progress.c \
 	src/supervisor/progress.h \

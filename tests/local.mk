@@ -1,6 +1,8 @@
 # A new test is a file and a line. Unit: one module. Flow: real sessions against scripted peers. System: real servers, started by the test.
 check_LIBRARIES += tests/lib/libtest.a
 tests_lib_libtest_a_SOURCES = \
+	tests/lib/agent.c \
+	tests/lib/agent.h \
 	tests/lib/certificate.c \
 	tests/lib/certificate.h \
 	tests/lib/delivery.c \
@@ -53,6 +55,7 @@ UNIT_TESTS = \
 	tests/unit/test-state-match \
 	tests/unit/test-state-plan \
 	tests/unit/test-state-reserve \
+	tests/unit/test-state-reuse \
 	tests/unit/test-state \
 	tests/unit/test-str \
 	tests/unit/test-stream \
@@ -62,14 +65,17 @@ UNIT_TESTS = \
 	tests/unit/test-yaml
 
 FLOW_TESTS = \
+	tests/flow/test-attendant \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \
 	tests/flow/test-imap \
 	tests/flow/test-mda \
 	tests/flow/test-pop3-transfer \
 	tests/flow/test-pop3 \
+	tests/flow/test-session \
 	tests/flow/test-smtp-session \
-	tests/flow/test-smtp
+	tests/flow/test-smtp \
+	tests/flow/test-uidl-reuse
 
 SYSTEM_TESTS = \
 	tests/system/test-after-delivery.sh \
@@ -87,6 +93,8 @@ SYSTEM_TESTS = \
 TEST_FILES = \
 	tests/bench/measure.sh \
 	tests/bench/watch-memory.py \
+	tests/fault/ledger_servers.py \
+	tests/fault/run_faults.py \
 	tests/lib/as-service.py \
 	tests/lib/certificates.sh \
 	tests/lib/compare-messages.py \
@@ -97,6 +105,8 @@ TEST_FILES = \
 	tests/lib/postfix.sh \
 	tests/lib/run-test.sh \
 	tests/lib/system.sh \
+	tests/fault/call.h \
+	tests/fault/shadow.h \
 	tests/unit/state-fixture.h
 EXTRA_DIST += $(TEST_FILES) $(SYSTEM_TESTS)
 

@@ -17,6 +17,9 @@ char *secret_buffer(struct secret *secret);
 const char *secret_bytes(const struct secret *secret); /* NUL follows the last byte */
 size_t secret_length(const struct secret *secret);
 
+/* Does a text repeat it: as it is, with quotes and backslashes escaped, or in base64 wherever in the encoded bytes it begins? */
+bool secret_is_in(const struct secret *secret, const char *text, size_t len);
+
 /* For memory that is not a struct secret but held one on its way. */
 void secret_wipe(void *memory, size_t len);
 

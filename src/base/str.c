@@ -87,14 +87,14 @@ const char *str_text(const struct str *str)
 	return str->data != NULL ? str->data : "";
 }
 
-char *escape_into(char *out, size_t size, const void *bytes, size_t len)
+static char *escape_all_but(const char *also_plain, char *out, size_t size, const void *bytes, size_t len)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	const unsigned char *in = bytes;
 	size_t used = 0, safe = 0; /* safe: where "..." still fits */
 
 	for (size_t i = 0; i < len; i++) {
-		bool plain = in[i] >= 0x20 && in[i] <= 0x7E && in[i] != '\\' && in[i] != '"';
+		bool plain = in[i] >= 0x20 && in[i] <= 0x7E && ((in[i] != '\\' && in[i] != '"') || strchr(also_plain, in[i]) != NULL);
 		size_t need = plain ? 1 : 4;
 
 		if (used + 4 <= size)
@@ -117,6 +117,16 @@ char *escape_into(char *out, size_t size, const void *bytes, size_t len)
 	if (size != 0)
 		out[used] = '\0';
 	return out;
+}
+
+char *escape_into(char *out, size_t size, const void *bytes, size_t len)
+{
+	return escape_all_but("", out, size, bytes, len);
+}
+
+char *printable_into(char *out, size_t size, const void *bytes, size_t len)
+{
+	return escape_all_but("\"\\", out, size, bytes, len);
 }
 
 void str_add_escaped(struct str *str, const void *bytes, size_t len, size_t max_bytes)

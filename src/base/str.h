@@ -27,6 +27,8 @@ const char *str_text(const struct str *str); /* never NULL */
 void str_add_escaped(struct str *str, const void *bytes, size_t len, size_t max_bytes);
 /* The same into an array of size bytes, NUL-terminated; returns out. */
 char *escape_into(char *out, size_t size, const void *bytes, size_t len);
+/* For a person to read, where no grammar could be broken: as escape_into, but backslashes and quotes stay. */
+char *printable_into(char *out, size_t size, const void *bytes, size_t len);
 
 /* ASCII only, whatever the locale says. */
 bool ascii_equal_nocase(const char *a, const char *b);

@@ -2,9 +2,11 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 
 int user_find(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct error *err)
 {
@@ -21,6 +23,22 @@ int user_find(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct error *er
 	return 0;
 }
 
+static void change_environment(const char *name)
+{
+	static const char *const of_a_session[] = {"XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS", "SSH_AUTH_SOCK",
+						   "GNUPGHOME", "PASSWORD_STORE_DIR", "TMPDIR"};
+	const struct passwd *user = getpwnam(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(of_a_session); i++)
+		unsetenv(of_a_session[i]);
+	setenv("USER", name, 1);
+	setenv("LOGNAME", name, 1);
+	if (user == NULL)
+		return;
+	setenv("HOME", user->pw_dir, 1);
+	setenv("SHELL", user->pw_shell, 1);
+}
+
 int user_become(const char *name, struct error *err)
 {
 	uid_t uid;
@@ -28,6 +46,7 @@ int user_become(const char *name, struct error *err)
 
 	if (user_find(name, &uid, &gid, err) < 0)
 		return -1;
+	change_environment(name);
 	if (initgroups(name, gid) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return error_errno(err, SCOPE_PROGRAM, "cannot become user \"%s\"", name);
 	return 0;

@@ -20,8 +20,8 @@ enum record_kind {
 	REC_ACK,     /* seq: all durable records up to here are on disk */
 	REC_STOP,    /* leave at the next message boundary */
 	/* answers to the requests below */
-	REC_KNOWN,     /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if messages from before a renumbering are unmatched */
-	REC_PLANNED,   /* to REC_PLAN; id: of the first new message, the others follow on */
+	REC_KNOWN,     /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if REC_MATCH is to be asked before open ones are delivered */
+	REC_PLANNED,   /* to REC_PLAN; id: of the first new message, the others follow on; count: 1 if REC_MATCH is to be asked before they are delivered */
 	REC_CONNECTED, /* to REC_CONNECT; fd; text: the address reached */
 	REC_FILE,      /* to REC_WANT_FILE; fd: an unnamed file in the state directory */
 	REC_STARTED,   /* to REC_RUN; fd: the program's stderr, to read until its end */
@@ -35,7 +35,7 @@ enum record_kind {
 	REC_WANT_FILE,
 	REC_RUN,          /* index: destination (an mda); fd: its stdin; text: "sender\0recipient\0" */
 	REC_WAIT,         /* how did the program end? asked when its stderr has ended; when != 0: kill it first */
-	REC_MATCH,        /* index: folder; id, hash, trace: was this one delivered before the folder was renumbered? credited if so */
+	REC_MATCH,        /* index: folder; id, hash, trace: was this one delivered before, under another UID or UIDL or the same UIDL? credited if so */
 	/* worker -> supervisor: durable, numbered, acknowledged */
 	REC_INTENT = 64, /* id, targets, size, hash, trace, when */
 	REC_OUTCOME,     /* id, index: target, verdict, error, scope, code, text: the peer's words */
@@ -96,7 +96,7 @@ const char *record_kind_name(enum record_kind kind);
 struct known_header {
 	uint64_t uidvalidity;   /* as stored; another one than the server's: renumbered */
 	uint64_t mark;          /* IMAP: every UID up to here has been planned or belongs to the baseline */
-	uint64_t item_count;    /* struct known_item: open, in doubt, or owed a disposal, and due now */
+	uint64_t item_count;    /* struct known_item, sorted by id: open, in doubt, or owed a disposal, and due now */
 	uint64_t key_count;     /* struct known_key, sorted by hash: all that the folder holds as far as we know */
 	uint8_t first_run;      /* nothing was ever planned here: first_run of the configuration applies */
 	uint8_t want_complete;  /* a listing of everything is due: counts disagree, or a day has passed */

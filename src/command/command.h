@@ -3,6 +3,7 @@
 #define MAILHAUL_COMMAND_COMMAND_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/log.h"
 #include "config/config.h"
@@ -31,7 +32,7 @@ const struct command *command_find(const char *name);
 /* Splits argv. Options may stand before or after the command. -1 after a sentence on stderr: usage, exit 64. *ret_command NULL: none was given. */
 int options_parse(struct options *options, int argc, char **argv, const struct command **ret_command);
 void options_done(struct options *options);
-void print_help(const struct command *command); /* NULL: the overview */
+void print_help(FILE *to, const struct command *command); /* NULL: the overview */
 
 /* Loads the configuration and points the log where it belongs. NULL after its errors are on stderr: exit 78. */
 struct config *command_load(const struct options *options);

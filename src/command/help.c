@@ -6,7 +6,7 @@
 const struct command commands[] = {
 	{"run", "[NAME...]", "haul now, once, and leave", true, command_run},
 	{"check", "[NAME...]", "test every step, explain, haul nothing", true, command_check},
-	{"list", "NAME", "what is there, what would be hauled", true, command_list},
+	{"list", "NAME", "how much is there, and what would be hauled", true, command_list},
 	{"status", "[--json]", "last success, last error, what is open, held or in doubt", false, command_status},
 	{"held", "list [NAME] | show ID | retry NAME|ID | drop [--delete] ID", "messages that a destination refused", false, command_held},
 	{NULL, NULL, NULL, false, NULL},
@@ -29,15 +29,16 @@ static const char options_help[] = "Options, before or after the command:\n"
 				   "      --trace NAME       show what is said to and by the servers of this mailbox, secrets masked\n"
 				   "      --version, --help\n";
 
-void print_help(const struct command *command)
+void print_help(FILE *to, const struct command *command)
 {
 	if (command != NULL) {
-		printf("Usage: mailhaul %s %s\n%s\n\n%s", command->name, command->arguments, command->summary, options_help);
+		fprintf(to, "Usage: mailhaul %s %s\n%s\n\n%s", command->name, command->arguments, command->summary, options_help);
 		return;
 	}
-	puts("Usage: mailhaul COMMAND [ARGUMENTS] [OPTIONS]\n"
-	     "mailhaul hauls mail home: from POP3 and IMAP mailboxes to a Maildir, an LMTP or SMTP server, or a program.\n");
+	fputs("Usage: mailhaul COMMAND [ARGUMENTS] [OPTIONS]\n"
+	      "mailhaul hauls mail home: from POP3 and IMAP mailboxes to a Maildir, an LMTP or SMTP server, or a program.\n\n",
+		to);
 	for (const struct command *each = commands; each->name != NULL; each++)
-		printf("  %-7s %-10s %s\n", each->name, strlen(each->arguments) <= 10 ? each->arguments : "...", each->summary);
-	printf("\n%s\nManual: mailhaul(1), mailhaul.yaml(5)\n", options_help);
+		fprintf(to, "  %-7s %-10s %s\n", each->name, strlen(each->arguments) <= 10 ? each->arguments : "...", each->summary);
+	fprintf(to, "\n%s\nManual: mailhaul(1), mailhaul.yaml(5)\n", options_help);
 }

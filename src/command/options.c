@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/user.h"
 #include "command/command.h"
+#include "config/password.h"
 #include "supervisor/progress.h"
 
 enum { OPT_LOG_FORMAT = 256, OPT_NO_PROGRESS, OPT_TRACE, OPT_JSON, OPT_DELETE, OPT_VERSION, OPT_HELP };
@@ -102,8 +104,8 @@ int options_parse(struct options *options, int argc, char **argv, const struct c
 		for (; commands[count].name != NULL; count++)
 			names[count] = commands[count].name;
 		const char *nearest = config_nearest(argv[optind], names, count);
-		fprintf(stderr, "mailhaul: there is no command \"%s\"%s%s%s\nTry: mailhaul --help\n", argv[optind], nearest != NULL ? "; did you mean \"" : "",
-			nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+		fprintf(stderr, "mailhaul: there is no command \"%s\"%s%s%s\nTry: mailhaul --help\n", argv[optind],
+			nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
 		return -1;
 	}
 	for (int i = optind + 1; i < argc; i++)
@@ -132,6 +134,7 @@ static bool stderr_is_journal(void)
 static void log_sink_terminal(const struct log_entry *entry, void *context)
 {
 	const char *mailbox = NULL, *text = NULL;
+	char sentence[4 * sizeof(entry->data)];
 
 	for (const char *at = entry->data; at < entry->data + entry->len;) {
 		const char *value = at + strlen(at) + 1;
@@ -144,7 +147,8 @@ static void log_sink_terminal(const struct log_entry *entry, void *context)
 	if (entry->level > LEVEL_NOTICE || text == NULL)
 		log_sink_text(entry, context);
 	else
-		fprintf(stderr, "mailhaul: %s%s%s\n", mailbox != NULL ? mailbox : "", mailbox != NULL ? ": " : "", text);
+		fprintf(stderr, "mailhaul: %s%s%s\n", mailbox != NULL ? mailbox : "", mailbox != NULL ? ": " : "",
+			printable_into(sentence, sizeof(sentence), text, strlen(text)));
 }
 
 static void open_log(const struct options *options, const struct config *config)
@@ -175,8 +179,10 @@ struct config *command_load(const struct options *options)
 {
 	struct config *config = config_load(options->config, options->state_dir, stderr);
 
-	if (config != NULL)
-		open_log(options, config);
+	if (config == NULL)
+		return NULL;
+	passwords_leave_environment(config);
+	open_log(options, config);
 	return config;
 }
 

@@ -34,11 +34,12 @@ static void print_text(const struct line *line)
 	printf("  last mail     %s\n", when(date, mailbox->last_mail));
 	if (mailbox->last_error[0] != '\0')
 		printf("  last error    %s: %s\n", when(date, mailbox->last_error_at),
-		       escape_into(escaped, sizeof(escaped), mailbox->last_error, strlen(mailbox->last_error)));
+			printable_into(escaped, sizeof(escaped), mailbox->last_error, strlen(mailbox->last_error)));
 	if (line->backing_off)
-		printf("  backing off   until %s, after %u failure%s\n", when(date, mailbox->retry_at), mailbox->failures, mailbox->failures == 1 ? "" : "s");
-	printf("  messages      %" PRIu64 " hauled, %" PRIu64 " open, %" PRIu64 " held, %" PRIu64 " in doubt", counts->delivered, counts->open, counts->held,
-	       counts->in_doubt);
+		printf("  backing off   until %s, after %u failure%s\n", when(date, mailbox->retry_at), mailbox->failures,
+			mailbox->failures == 1 ? "" : "s");
+	printf("  messages      %" PRIu64 " hauled, %" PRIu64 " open, %" PRIu64 " held, %" PRIu64 " in doubt", counts->delivered, counts->open,
+		counts->held, counts->in_doubt);
 	if (counts->owed != 0)
 		printf(", %" PRIu64 " to be removed at the source", counts->owed);
 	if (counts->baseline != 0)
@@ -84,7 +85,7 @@ static void print_json(const struct line *line)
 	print_json_date("back_off_until", line->backing_off ? line->mailbox.retry_at : 0);
 	printf(",\"failures\":%u,\"hauled\":%" PRIu64 ",\"open\":%" PRIu64 ",\"held\":%" PRIu64 ",\"in_doubt\":%" PRIu64 ",\"owed\":%" PRIu64
 	       ",\"baseline\":%" PRIu64 "}",
-	       line->mailbox.failures, counts->delivered, counts->open, counts->held, counts->in_doubt, counts->owed, counts->baseline);
+		line->mailbox.failures, counts->delivered, counts->open, counts->held, counts->in_doubt, counts->owed, counts->baseline);
 }
 
 static void print_json_head(const struct config *config)
@@ -128,13 +129,18 @@ static int print_all(const struct options *options, const struct config *config,
 
 int command_status(const struct options *options, struct spawner *spawner)
 {
-	struct config *config = command_load(options);
+	struct config *config;
 	struct error err = {0};
 	struct state *state;
 	bool is_new;
 	int code = EX_OK;
 
 	(void)spawner;
+	if (strv_length(options->arguments) != 0) {
+		fputs("mailhaul: status takes no names, it shows all mailboxes\n", stderr);
+		return EX_USAGE;
+	}
+	config = command_load(options);
 	if (config == NULL)
 		return EX_CONFIG;
 	state = command_become(config, &err) == 0 ? state_open(config->state_dir, true, &is_new, &err) : NULL;

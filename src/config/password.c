@@ -112,6 +112,35 @@ static struct secret *read_variable(const char *name, struct error *err)
 	return NULL;
 }
 
+static struct password *password_at(struct config *config, size_t i)
+{
+	return i < config->mailbox_count ? &config->mailboxes[i].server.password : &config->destinations[i - config->mailbox_count].server.password;
+}
+
+void passwords_leave_environment(struct config *config)
+{
+	size_t count = config->mailbox_count + config->destination_count;
+
+	/* One variable may serve many. */
+	for (size_t i = 0; i < count; i++) {
+		struct password *password = password_at(config, i);
+
+		if (password->kind == PASSWORD_ENV)
+			password->literal = read_variable(password->name, NULL);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct password *password = password_at(config, i);
+		char *value;
+
+		if (password->kind != PASSWORD_ENV || password->literal == NULL)
+			continue;
+		password->kind = PASSWORD_LITERAL;
+		value = getenv(password->name);
+		if (value != NULL)
+			secret_wipe(value, strlen(value));
+	}
+}
+
 static struct secret *read_credential(const char *name, struct error *err)
 {
 	const char *directory = getenv("CREDENTIALS_DIRECTORY");

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct config;
 struct error;
 struct password;
 struct secret;
@@ -13,6 +14,9 @@ struct stat;
 /* Of any kind but PASSWORD_NONE and PASSWORD_COMMAND (whoever runs the program gives its output to password_first_line). Files are checked again:
  * they may have changed since the configuration was loaded. The caller frees; NULL is ERR_CONFIG, or ERR_LOCAL for an I/O error. */
 struct secret *password_read(const struct password *password, struct error *err);
+/* Passwords that are in environment variables move into memory of our own, and the variables are wiped: /proc shows an environment to every program of the
+ * same user. A variable without a usable password stays, for password_read to complain about. */
+void passwords_leave_environment(struct config *config);
 /* The first line without its end (LF or CRLF) of what a file, variable or program holds; what: its name for the error. Empty, longer than
  * SECRET_MAX_BYTES, or with a CR or NUL inside: NULL. The caller wipes bytes. */
 struct secret *password_first_line(const char *bytes, size_t len, const char *what, struct error *err);

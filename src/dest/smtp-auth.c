@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "auth/sasl.h"
@@ -96,7 +97,7 @@ static int cancel(struct smtp_session *session, struct error *err)
 	return smtp_session_blame(session, err);
 }
 
-int smtp_login(struct smtp_session *session, struct error *err)
+static int prove_identity(struct smtp_session *session, struct error *err)
 {
 	const struct server *server = &session->context.config->server;
 	const char *host = server->endpoint.host != NULL ? server->endpoint.host : "localhost";
@@ -129,4 +130,16 @@ int smtp_login(struct smtp_session *session, struct error *err)
 	sasl_refused(&sasl, words, strlen(words), err);
 	err->code = session->reply.code;
 	return smtp_session_blame(session, err);
+}
+
+int smtp_login(struct smtp_session *session, struct error *err)
+{
+	char who[80];
+	int rc;
+
+	snprintf(who, sizeof(who), "destination %s", smtp_session_name(session));
+	wire_guard(session->dest.wire, session->context.secret);
+	rc = prove_identity(session, err);
+	wire_guard_end(session->dest.wire, who, rc < 0 ? err : NULL);
+	return rc;
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "channel/channel.h"
 #include "channel/wait.h"
 #include "net/buffer.h"
 #include "net/pace.h"
@@ -30,13 +31,16 @@ struct wire {
 	size_t scanned; /* bytes of in, from its start, among which is no LF */
 	size_t looked;	/* bytes of in that the caller has seen and left */
 	bool full;	/* in takes no more until something is taken */
-	bool lost;	/* nothing more will come */
+	bool ends_on_stop;
+	bool lost; /* nothing more will come */
 	bool lost_told;
 	struct error lost_err; /* why, unless the peer closed in order (ERR_NONE) */
 	short read_want, write_want;
 	struct pace pace;
 	uint64_t bytes_in, bytes_out;
 	struct trace trace;
+	const struct secret *guarded; /* during a login */
+	bool repeated;
 };
 
 struct wire *wire_new(struct stream *stream_take, struct channel *channel, size_t max_line)
@@ -81,6 +85,20 @@ void wire_set_trace(struct wire *wire, wire_trace_fn *trace, void *context)
 	wire->trace.context = context;
 }
 
+void wire_guard(struct wire *wire, const struct secret *secret)
+{
+	wire->guarded = secret;
+	wire->repeated = false;
+}
+
+void wire_guard_end(struct wire *wire, const char *who, struct error *err)
+{
+	wire->guarded = NULL;
+	if (wire->repeated && err != NULL)
+		error_code(err, err->kind, err->scope, err->code, "%s %s; its words are not shown, because they repeat the password", who,
+			err->kind == ERR_AUTH ? "refused the login" : "did not finish the login");
+}
+
 void wire_set_deadline(struct wire *wire, struct deadline deadline)
 {
 	wire->deadline = deadline;
@@ -89,6 +107,11 @@ void wire_set_deadline(struct wire *wire, struct deadline deadline)
 void wire_set_flowing(struct wire *wire, bool flowing)
 {
 	pace_set_flowing(&wire->pace, flowing, clock_monotonic_ns(), wire->bytes_in);
+}
+
+void wire_excuse(struct wire *wire)
+{
+	pace_excuse(&wire->pace, clock_monotonic_ns(), wire->bytes_in);
 }
 
 struct deadline wire_due(const struct wire *wire)
@@ -223,9 +246,16 @@ int wire_fill(struct wire *wire, struct error *err)
 	buffer_shrink(&wire->in);
 	if (wire->lost)
 		return tell_loss(wire, err);
+	if (wire->ends_on_stop && wire->channel != NULL && wire->channel->stop)
+		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
 	if (!wire->full && deadline_passed(wire->deadline))
 		return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "the server did not answer in time");
 	return 0;
+}
+
+void wire_end_on_stop(struct wire *wire)
+{
+	wire->ends_on_stop = true;
 }
 
 /* Sleeps until the socket is ready for events, or until due. */
@@ -283,6 +313,18 @@ static int too_long(const struct wire *wire, struct error *err)
 	return error_set(err, ERR_PROTO, SCOPE_MAILBOX, "the server sent a line of more than %zu bytes", wire->max_line);
 }
 
+static void trace_received(struct wire *wire, const char *line, size_t len)
+{
+	static const char instead[] = "(a line that repeats the password)";
+
+	if (wire->guarded != NULL && secret_is_in(wire->guarded, line, len)) {
+		wire->repeated = true;
+		line = instead;
+		len = sizeof(instead) - 1;
+	}
+	trace_line(&wire->trace, line, len);
+}
+
 int wire_peek_line(struct wire *wire, char **ret_line, size_t *ret_len, struct error *err)
 {
 	size_t have = buffer_length(&wire->in), len;
@@ -304,7 +346,7 @@ int wire_peek_line(struct wire *wire, char **ret_line, size_t *ret_len, struct e
 	if (memchr(line, '\0', len) != NULL)
 		return error_set(err, ERR_PROTO, SCOPE_MAILBOX, "the server sent a NUL byte within a line");
 	line[len] = '\0';
-	trace_line(&wire->trace, line, len);
+	trace_received(wire, line, len);
 	take(wire, len + 2);
 	*ret_line = line;
 	*ret_len = len;

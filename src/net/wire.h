@@ -33,6 +33,14 @@ struct stream *wire_stream(struct wire *wire);
 void wire_set_stream(struct wire *wire, struct stream *stream_take);
 /* For --trace: every line sent and received; secrets appear as *, counted bytes as their number. */
 void wire_set_trace(struct wire *wire, wire_trace_fn *trace, void *context);
+/* During a login, secret borrowed: a line that repeats it, as some servers do with what they do not understand, is traced without its words. */
+void wire_guard(struct wire *wire, const struct secret *secret);
+/* The login is over. err, of a login that failed, else NULL: said without the server's words if they repeat the secret. who: "server". */
+void wire_guard_end(struct wire *wire, const char *who, struct error *err);
+/* From now on wire_fill fails (ERR_CANCELED) when the supervisor has said STOP and nothing came: for a source, which owes us nothing worth waiting for. */
+void wire_end_on_stop(struct wire *wire);
+/* The caller has been busy elsewhere: that nothing was read meanwhile is not held against the peer. */
+void wire_excuse(struct wire *wire);
 /* Whoever reads or flushes must be done by then; wire_fill fails too when it has passed and nothing came. Each protocol step sets its own;
  * DEADLINE_NEVER (as in a new wire) while the peer owes nothing. */
 void wire_set_deadline(struct wire *wire, struct deadline deadline);

@@ -229,8 +229,11 @@ int imap_log_in(struct imap *imap, struct error *err)
 		rc = start_tls(imap, err);
 	if (rc == 0)
 		rc = ask_capabilities(imap, err);
-	if (rc == 0)
+	if (rc == 0) {
+		wire_guard(imap->source.wire, imap->secret);
 		rc = prove_identity(imap, err);
+		wire_guard_end(imap->source.wire, "server", rc < 0 ? err : NULL);
+	}
 	if (rc == 0)
 		rc = ask_capabilities(imap, err);
 	imap_set_deadline(imap, 0);

@@ -14,19 +14,21 @@
 #define EXCESS_LINES 1000
 
 #define HASHED_KEY_BYTES (sizeof("sha256:") + 2 * SHA256_BYTES)
-#define ORDINAL_MAX 12 /* bytes of a NUL and a number of 32 bits, with room */
+#define COPY_MAX 17 /* bytes of a NUL, two numbers of messages, a slash between them, and snprintf's NUL */
 
 enum { UIDL_MISSING, UIDL_ONCE, UIDL_TWICE };
 
 struct item {
 	uint64_t size;
 	uint32_t number;
-	uint32_t at;	  /* of its UIDL, in the text of all */
-	uint32_t ordinal; /* 1, or how many messages before this one have the same UIDL, and one more */
-	uint16_t len;	  /* of its UIDL, at most KEY_MAX */
-	uint8_t uidl;	  /* UIDL_MISSING, ... */
-	bool twice;	  /* LIST named this number again: which size is true? */
+	uint32_t at;	       /* of its UIDL, in the text of all */
+	uint64_t ordinal : 20; /* 1, or how many messages before this one have the same UIDL, and one more */
+	uint64_t copies : 20;  /* how many messages have this UIDL */
+	uint64_t len : 12;     /* of its UIDL, at most KEY_MAX */
+	uint64_t uidl : 2;     /* UIDL_MISSING, ... */
+	uint64_t twice : 1;    /* LIST named this number again: which size is true? */
 };
+_Static_assert(POP3_LISTING_MAX < 1 << 20 && KEY_MAX < 1 << 12, "as in struct item");
 
 struct pop3_listing {
 	uint32_t exists;
@@ -65,7 +67,7 @@ static int count_line(const struct pop3_listing *listing, uint64_t *lines, const
 
 int pop3_listing_add_size(struct pop3_listing *listing, const char *line, size_t len, struct error *err)
 {
-	struct item item = {.ordinal = 1};
+	struct item item = {.ordinal = 1, .copies = 1};
 
 	if (count_line(listing, &listing->size_lines, "LIST", err) < 0)
 		return -1;
@@ -128,7 +130,7 @@ static int keep_uidl(struct pop3_listing *listing, struct item *item, const char
 		return error_set(err, ERR_PROTO, SCOPE_MAILBOX, "the unique ids of the mailbox (UIDL) are over %d MiB long: that is no sane server",
 			POP3_UIDL_TEXT_MAX / (1024 * 1024));
 	item->at = (uint32_t)listing->text.len;
-	item->len = (uint16_t)len;
+	item->len = len & 0xfff;
 	item->uidl = UIDL_ONCE;
 	str_add(&listing->text, uidl, len);
 	return 0;
@@ -190,6 +192,16 @@ static bool same_uidl(const struct pop3_listing *listing, const struct item *a, 
 	return a->len == b->len && memcmp(str_text(&listing->text) + a->at, str_text(&listing->text) + b->at, a->len) == 0;
 }
 
+/* Of the first items in order, how many share the UIDL of the very first. */
+static uint32_t count_copies(const struct pop3_listing *listing, const uint32_t *order, uint32_t count)
+{
+	uint32_t copies = 1;
+
+	while (copies < count && same_uidl(listing, &listing->items[order[0]], &listing->items[order[copies]]))
+		copies++;
+	return copies;
+}
+
 /* Sorted, not hashed: a server that picks its UIDLs cannot make this quadratic. */
 static void number_copies(struct pop3_listing *listing)
 {
@@ -200,17 +212,19 @@ static void number_copies(struct pop3_listing *listing)
 		if (listing->items[i].uidl == UIDL_ONCE && listing->items[i].len > 0)
 			order[used++] = i;
 	qsort_r(order, used, sizeof(*order), by_uidl, listing);
-	for (uint32_t i = 1; i < used; i++) {
-		struct item *item = &listing->items[order[i]];
-		const struct item *before = &listing->items[order[i - 1]];
+	for (uint32_t first = 0, copies; first < used; first += copies) {
+		copies = count_copies(listing, &order[first], used - first);
+		for (uint32_t i = 0; i < copies; i++) {
+			struct item *item = &listing->items[order[first + i]];
 
-		if (same_uidl(listing, before, item))
-			item->ordinal = before->ordinal + 1;
+			item->ordinal = (i + 1) & 0xfffff;
+			item->copies = copies & 0xfffff;
+		}
 	}
 	free(order);
 }
 
-/* buffer: KEY_MAX + ORDINAL_MAX bytes. */
+/* buffer: KEY_MAX bytes. */
 static void make_key(const struct pop3_listing *listing, const struct item *item, char *buffer, struct listed *entry)
 {
 	const char *uidl = str_text(&listing->text) + item->at;
@@ -220,20 +234,21 @@ static void make_key(const struct pop3_listing *listing, const struct item *item
 		return;
 	entry->key = uidl;
 	entry->key_len = len;
-	if (item->ordinal == 1)
+	if (item->copies == 1)
 		return;
-	memcpy(buffer, uidl, len);
+	if (len > KEY_MAX - COPY_MAX)
+		len = hash_key(buffer, uidl, len);
+	else
+		memcpy(buffer, uidl, len);
 	buffer[len++] = '\0';
-	len += (size_t)snprintf(buffer + len, ORDINAL_MAX - 1, "%u", (unsigned)item->ordinal);
-	if (len > KEY_MAX)
-		len = hash_key(buffer, buffer, len);
+	len += (size_t)snprintf(buffer + len, COPY_MAX - 1, "%u/%u", (unsigned)item->ordinal, (unsigned)item->copies);
 	entry->key = buffer;
 	entry->key_len = len;
 }
 
 int pop3_listing_each(struct pop3_listing *listing, bool has_uidls, listed_fn *each, void *context, bool *ret_contradictory, struct error *err)
 {
-	char buffer[KEY_MAX + ORDINAL_MAX];
+	char buffer[KEY_MAX];
 
 	if (has_uidls)
 		number_copies(listing);

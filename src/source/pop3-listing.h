@@ -2,8 +2,9 @@
  * One per listing. Pure. 24 bytes a message and the text of its UIDL, 8 more while keys are compared. RFC 1939 5 and 7.
  *
  * Keys. A UIDL is its own key, byte for byte; one that is too long for a key (KEY_MAX) is replaced by "sha256:" and its SHA-256. RFC 1939 7 promises that no
- * two messages of a mailbox share a UIDL, but servers that hash the message break it for copies: the second gets the UIDL, a NUL and "2", the third a NUL and
- * "3". No UIDL that a server sends can be such a key, since no line from the wire holds a NUL. */
+ * two messages of a mailbox share a UIDL, but servers that hash the message break it for copies: the first of three gets the UIDL, a NUL and "1/3", the
+ * others "2/3" and "3/3". Once one of them is deleted nobody can tell which ones are left, and so all of them get other keys, and are compared with what was
+ * delivered (state/match.c). No UIDL that a server sends can be such a key, since no line from the wire holds a NUL. */
 #ifndef MAILHAUL_SOURCE_POP3_LISTING_H
 #define MAILHAUL_SOURCE_POP3_LISTING_H
 

@@ -148,6 +148,8 @@ static int authenticate(struct pop3 *pop3, struct error *err)
 
 int pop3_login(struct pop3 *pop3, struct error *err)
 {
+	int rc;
+
 	if (source_connect(pop3->context, POP3_LINE_MAX, &pop3->source.wire, err) < 0 || read_greeting(pop3, err) < 0)
 		return -1;
 	wire_set_deadline(pop3->source.wire, deadline_in_s(SOURCE_LOGIN_S));
@@ -161,5 +163,8 @@ int pop3_login(struct pop3 *pop3, struct error *err)
 		if (pop3_ask_capabilities(pop3, err) < 0)
 			return -1;
 	}
-	return authenticate(pop3, err);
+	wire_guard(pop3->source.wire, pop3->secret);
+	rc = authenticate(pop3, err);
+	wire_guard_end(pop3->source.wire, "server", rc < 0 ? err : NULL);
+	return rc;
 }

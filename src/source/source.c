@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/str.h"
 #include "channel/channel.h"
 #include "net/stream.h"
 #include "net/tls.h"
@@ -22,7 +23,11 @@ static int ask_for_connection(const struct source_context *context, int *ret_fd,
 		*ret_fd = context->wire_fd;
 		return 0;
 	}
-	return channel_call(context->channel, &request, NULL, 0, REC_CONNECTED, &answer, ret_fd, 1, err);
+	if (channel_call(context->channel, &request, NULL, 0, REC_CONNECTED, &answer, ret_fd, 1, err) < 0)
+		return -1;
+	if (context->address != NULL)
+		str_add_escaped(context->address, answer.text, answer.len, 64);
+	return 0;
 }
 
 /* On failure *stream is as it was. */
@@ -52,6 +57,7 @@ int source_connect(const struct source_context *context, size_t max_line, struct
 		return -1;
 	}
 	wire = wire_new(stream, context->channel, max_line);
+	wire_end_on_stop(wire);
 	if (context->trace != NULL)
 		wire_set_trace(wire, context->trace, context->trace_context);
 	*ret_wire = wire;

@@ -13,6 +13,7 @@
 struct channel;
 struct secret;
 struct spool_file;
+struct str;
 struct tls_summary;
 struct wire;
 
@@ -27,6 +28,7 @@ struct source_context {
 	void (*trace)(void *, char, const char *, size_t); /* wire_trace_fn or NULL */
 	void *trace_context;
 	struct tls_summary *tls; /* filled by open; may be NULL */
+	struct str *address;	 /* gets the address that was reached; may be NULL */
 };
 
 struct folder_status {

@@ -16,7 +16,7 @@ void helper_main(char *const *argv, char *const *environment, const int stdio[3]
 	int safe[3];
 	sigset_t none;
 
-	setpgid(0, 0); /* so that the whole of it can be killed, and Ctrl-C passes it by */
+	setsid(); /* so that the whole of it can be killed, Ctrl-C passes it by, and it does not stop for a terminal in the background */
 	for (int i = 0; i < 3; i++)
 		safe[i] = fcntl(stdio[i], F_DUPFD, 10); /* out of the way of 0, 1 and 2 */
 	for (int i = 0; i < 3; i++)

@@ -189,11 +189,11 @@ static int apply_disposed(struct step *step, struct error *err)
 
 	if (!stage_may_follow(STAGE_DISPOSED, message->stage) || message->disposal == DISPOSE_KEEP)
 		return out_of_order(step, "disposal", err);
-	if (sql_run(step->state, err, "UPDATE message SET stage = ?2, gone_at = ?3 WHERE id = ?1", SQL_NUMBER(message->id),
-		    SQL_NUMBER(STAGE_DISPOSED), SQL_NUMBER(stays ? 0 : step->now)) < 0)
-		return -1;
 	if (stays)
-		return 0;
+		return sql_run(step->state, err, "UPDATE message SET stage = ?2 WHERE id = ?1", SQL_NUMBER(message->id), SQL_NUMBER(STAGE_DISPOSED));
+	if (sql_run(step->state, err, "UPDATE message SET stage = ?2, gone_at = ?3, epoch = " EPOCH_OF_GONE " WHERE id = ?1", SQL_NUMBER(message->id),
+		    SQL_NUMBER(STAGE_DISPOSED), SQL_NUMBER(step->now)) < 0)
+		return -1;
 	return sql_run(step->state, err, "UPDATE folder SET present = present - 1 WHERE id = ?1", SQL_NUMBER(message->folder));
 }
 

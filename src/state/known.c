@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fs.h"
@@ -113,6 +114,13 @@ static int add_undelivered(struct state *state, struct known *known, int64_t fol
 	return found;
 }
 
+static int compare_id(const void *left, const void *right)
+{
+	uint64_t a = ((const struct known_item *)left)->id, b = ((const struct known_item *)right)->id;
+
+	return (a > b) - (a < b);
+}
+
 static int add_owed(struct state *state, struct known *known, int64_t folder_id, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
@@ -128,14 +136,15 @@ static int add_owed(struct state *state, struct known *known, int64_t folder_id,
 }
 
 /* Straight from the index, which has them in order. Left out: tombstones past their time, and of those that vanished before they were delivered:
- * should they be listed again, they are new (plan.c). */
+ * should they be listed again, they are new (plan.c). On POP3 whatever has left: its unique id may mean another message now (RFC 1939 7). */
 static int add_keys(struct state *state, struct known *known, const struct folder_row *folder, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
 		"SELECT key_hash, id FROM message WHERE folder = ?1 AND epoch = ?2 AND id NOT IN"
-		" (SELECT g.id FROM message g WHERE g.folder = ?1 AND g." MESSAGE_HAS_LEFT " AND g.stage = ?4 AND (g.gone_at <= ?3"
-		"  OR (g.delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = g.id)))) ORDER BY key_hash",
-		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(known->now - TOMBSTONE_S), SQL_NUMBER(STAGE_GONE));
+		" (SELECT g.id FROM message g WHERE g.folder = ?1 AND g." MESSAGE_HAS_LEFT " AND (?5 OR (g.stage = ?4 AND (g.gone_at <= ?3"
+		"  OR (g.delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = g.id)))))) ORDER BY key_hash",
+		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(known->now - TOMBSTONE_S), SQL_NUMBER(STAGE_GONE),
+		SQL_NUMBER(folder->protocol == PROTOCOL_POP3));
 	int found;
 
 	if (folder->present > 0)
@@ -171,6 +180,8 @@ static int collect(struct state *state, struct known *known, const struct folder
 	known->header.want_complete = complete_listing_is_due(folder, exists, known->now);
 	if (add_undelivered(state, known, folder->id, err) < 0 || add_owed(state, known, folder->id, err) < 0)
 		return -1;
+	if (known->header.item_count != 0)
+		qsort(known->items.data, known->header.item_count, sizeof(struct known_item), compare_id);
 	if (known->has_exhausted && hold_exhausted(state, folder->id, known->now, err) < 0)
 		return -1;
 	if (all_keys || known->header.want_complete || known->header.first_run)

@@ -104,6 +104,8 @@ static int open_row(
 	bool moved = false;
 	int found = load(state, mailbox->name, &now, ret_mailbox, &moved, err);
 
+	if (sqlite3_db_readonly(state->db, "main") > 0)
+		return found < 0 ? -1 : 0; /* to look at: a mailbox that was never hauled has an id of 0 and nothing to show */
 	if (found == 0) {
 		if (make(state, config, mailbox, &now, err) < 0)
 			return -1;

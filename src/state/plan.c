@@ -127,6 +127,42 @@ static int insert_message(
 	return 1;
 }
 
+/* A message that is not what its key says now is gone. Its row goes out of the way, and is kept for a comparison (match.c). */
+static int set_aside(
+	struct state *state, struct planting *planting, const uint8_t key_hash[KEY_HASH_BYTES], const struct plan_entry *listed, struct error *err)
+{
+	struct folder_row *folder = &planting->folder;
+
+	if (sql_run(state, err,
+		    "UPDATE message SET stage = ?4, gone_at = ?5 WHERE folder = ?1 AND epoch = ?2 AND key_hash = ?3 AND gone_at = 0"
+		    " AND size IS NOT ?6",
+		    SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES), SQL_NUMBER(STAGE_GONE),
+		    SQL_NUMBER(planting->now), listed != NULL ? SQL_NUMBER(listed->size) : SQL_BLOB(NULL, 0)) < 0)
+		return -1;
+	folder->present -= sqlite3_changes(state->db);
+	return sql_run(state, err,
+		"UPDATE message SET epoch = " EPOCH_ASIDE " WHERE folder = ?1 AND epoch = ?2 AND key_hash = ?3 AND " MESSAGE_HAS_LEFT,
+		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES));
+}
+
+/* POP3: a unique id may be given to another message once its own is gone (RFC 1939 7), which its size can give away before we were told. And where
+ * copies share a UIDL now, one that had it alone is one of them. */
+static int free_key(
+	struct state *state, struct planting *planting, const struct entry *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
+{
+	const uint8_t *end = memchr(entry->key, '\0', entry->head.key_len);
+	uint8_t uidl_hash[SHA256_BYTES];
+
+	if (planting->folder.protocol != PROTOCOL_POP3)
+		return 0;
+	if (end != NULL) {
+		sha256_of(entry->key, (size_t)(end - entry->key), uidl_hash);
+		if (set_aside(state, planting, uidl_hash, NULL, err) < 0)
+			return -1;
+	}
+	return set_aside(state, planting, key_hash, &entry->head, err);
+}
+
 /* What holds the key of a new entry: 1 with its id if it may give way, 0 if the worker knew better. A message that vanished before it was
  * delivered and is listed again (servers do that) was not among the keys; a tombstone past its time neither. */
 static int find_predecessor(struct state *state, const struct planting *planting, const uint8_t key_hash[KEY_HASH_BYTES], int64_t *ret_id,
@@ -162,8 +198,7 @@ static int replace_predecessor(
 		return -1;
 	if (found == 0)
 		return store_lie(err, "a message as new that is known, or twice");
-	/* No epoch is negative: its key is free. */
-	if (sql_run(state, err, "UPDATE message SET epoch = -id WHERE id = ?1", SQL_NUMBER(old_id)) < 0 ||
+	if (sql_run(state, err, "UPDATE message SET epoch = " EPOCH_ASIDE " WHERE id = ?1", SQL_NUMBER(old_id)) < 0 ||
 		insert_message(state, planting, entry, key_hash, err) <= 0)
 		return -1;
 	if (touched && !entry->head.baseline && message_inherit(state, old_id, planting->next_id - 1, err) < 0)
@@ -188,7 +223,9 @@ static int add_entries(struct state *state, struct planting *planting, const str
 
 		at = next_entry(at, plan->end, &entry);
 		sha256_of(entry.key, entry.head.key_len, key_hash);
-		done = insert_message(state, planting, &entry, key_hash, err);
+		done = free_key(state, planting, &entry, key_hash, err);
+		if (done == 0)
+			done = insert_message(state, planting, &entry, key_hash, err);
 		if (done == 0)
 			done = replace_predecessor(state, planting, &entry, key_hash, err);
 		if (done < 0)
@@ -213,8 +250,8 @@ static int mark_gone(struct state *state, struct planting *planting, int64_t mes
 	now_at = (enum stage)sqlite3_column_int(row, 2);
 	if (!stage_may_follow(STAGE_GONE, now_at))
 		return 0; /* a tombstone, whose key the worker was given too */
-	return sql_run(state, err, "UPDATE message SET stage = ?2, gone_at = ?3 WHERE id = ?1", SQL_NUMBER(message_id), SQL_NUMBER(STAGE_GONE),
-		SQL_NUMBER(planting->now));
+	return sql_run(state, err, "UPDATE message SET stage = ?2, gone_at = ?3, epoch = " EPOCH_OF_GONE " WHERE id = ?1", SQL_NUMBER(message_id),
+		SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->now));
 }
 
 static int bury(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
@@ -233,8 +270,10 @@ static int bury(struct state *state, struct planting *planting, const struct pla
 static int tidy(struct state *state, struct planting *planting, struct error *err)
 {
 	planting->folder.listed_at = planting->now;
-	if (sql_run(state, err, "DELETE FROM message WHERE folder = ?1 AND " MESSAGE_HAS_LEFT " AND stage = ?2 AND gone_at <= ?3",
-		    SQL_NUMBER(planting->folder.id), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->now - TOMBSTONE_S)) < 0)
+	/* On POP3 nobody reports what was disposed of as gone: its key is not among those that the worker is given. */
+	if (sql_run(state, err, "DELETE FROM message WHERE folder = ?1 AND " MESSAGE_HAS_LEFT " AND (stage = ?2 OR ?4) AND gone_at <= ?3",
+		    SQL_NUMBER(planting->folder.id), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->now - TOMBSTONE_S),
+		    SQL_NUMBER(planting->folder.protocol == PROTOCOL_POP3)) < 0)
 		return -1;
 	return sql_number(state, err, &planting->folder.present,
 		"SELECT (SELECT count(*) FROM message WHERE folder = ?1 AND epoch = ?2)"

@@ -45,7 +45,7 @@ struct mailbox_state {
 };
 /* By name; made if missing. A mailbox that vanished from config (NULL: none has), with the same protocol, host and user, gives its state to the
  * new name. The same name with another protocol, host or user: its folders count as renumbered. Outside a transaction it may be busy, as all that
- * writes. */
+ * writes. In a state that was opened to be read nothing of this is done: then one that was never hauled is all zero. */
 int state_mailbox_open(
 	struct state *state, const struct config *config, const struct mailbox_config *mailbox, struct mailbox_state *ret_mailbox, struct error *err);
 int state_mailbox_store(struct state *state, const struct mailbox_state *mailbox, struct error *err);
@@ -65,8 +65,10 @@ int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, ui
 	unsigned target_count, int64_t now, int *ret_fd, struct error *err);
 /* Records a plan (record.h, struct plan_header ...) after checking every byte of it. Inside a transaction. frozen: bit mask of targets that new
  * messages go to, not 0; disposal as configured, frozen with them. Ids follow on in the order of the entries; 0: there were none. A message that
- * vanished is GONE (tombstone). Sets the mark, uidvalidity and, with REC_COMPLETE, the time of the complete listing. A changed uidvalidity: what
- * was known under the old one becomes GONE. ERR_PROTO with SCOPE_MAILBOX: the worker lies, and nothing has changed (the transaction can go on). */
+ * vanished is GONE (tombstone). On POP3 an entry may have the key of one that has left, or that was of another size: it is another message, or
+ * perhaps the same again, which state_match decides. Sets the mark, uidvalidity and, with REC_COMPLETE, the time of the complete listing. A changed
+ * uidvalidity: what was known under the old one becomes GONE. ERR_PROTO with SCOPE_MAILBOX: the worker lies, and nothing has changed (the
+ * transaction can go on). */
 int state_plan(struct state *state, int64_t folder_id, const struct record *record, const void *plan, size_t len, const struct state_target *targets,
 	unsigned target_count, uint64_t frozen, const struct after_delivery *disposal, int64_t now, uint64_t *ret_first_id, struct error *err);
 /* One durable record of a worker (INTENT, OUTCOME, UNFETCHED, DISPOSED), inside a transaction. Checks that the message belongs to the mailbox,
@@ -76,13 +78,14 @@ int state_plan(struct state *state, int64_t folder_id, const struct record *reco
 int state_apply(struct state *state, int64_t mailbox_id, const struct record *record, const struct state_target *targets, unsigned target_count,
 	int64_t now, struct error *err);
 /* After a renumbering, before a message of the new plan is delivered: is it one that is known from before? By its bytes, by its trace if
- * has_trace, or, for one of the baseline, by size and date. Each old message answers once, so equal ones are counted. The new one inherits
- * disposal and deliveries of the old: it is DELIVERED, or what is left of it (other targets, doubts) is due in the next session; the worker leaves
- * it alone in this one. Inside or outside a transaction. *ret_old_id 0: it is new. A message that is not OPEN or not of this folder: ERR_PROTO
- * with SCOPE_MAILBOX. */
+ * has_trace, or, for one of the baseline, by size and date. The same on POP3, but among those alone that had the same UIDL, and by bytes or, for one
+ * of the baseline, by size. Each old message answers once, so equal ones are counted. The new one inherits disposal and deliveries of the old: it
+ * is DELIVERED, or what is left of it (other targets, doubts) is due in the next session; the worker leaves it alone in this one. Inside or outside a
+ * transaction. *ret_old_id 0: it is new, or in INTENT. A message of another stage or folder: ERR_PROTO with SCOPE_MAILBOX. */
 int state_match(struct state *state, int64_t folder_id, int64_t mailbox_id, uint64_t message_id, const uint8_t hash[32], const uint8_t trace[32],
 	bool has_trace, uint64_t *ret_old_id, struct error *err);
-/* Messages from before a renumbering are still unaccounted for: a worker has to ask state_match before it delivers, in later sessions too. */
+/* Messages from before a renumbering, or of a UIDL that was used again, are still unaccounted for: a worker has to ask state_match before it
+ * delivers, in later sessions too. */
 int state_has_unmatched(struct state *state, int64_t folder_id, bool *ret_has, struct error *err);
 /* Drops unsettled deliveries to destinations that left the configuration (state_open_targets names them). A message that nobody accepted is kept
  * at its source, whatever its disposal. *ret_dropped: how many deliveries. */

@@ -39,6 +39,10 @@ struct state {
 #define MESSAGE_HAS_LEFT "gone_at <> 0" /* GONE, or DISPOSED by deletion */
 #define DELIVERY_IS_UNSETTLED "status IN (1, 2, 4, 5)"
 #define DELIVERY_IS_HELD "status = 5"
+/* No renumbering has a negative epoch: a message that has one is out of the way of its key, and only match.c looks for it. The copies that share a
+ * UIDL go there as soon as one of them is gone, since then none of their keys says which one it is. */
+#define EPOCH_ASIDE "-id"
+#define EPOCH_OF_GONE "CASE instr(key, x'00') WHEN 0 THEN epoch ELSE " EPOCH_ASIDE " END"
 _Static_assert(STAGE_OPEN == 2 && STAGE_INTENT == 3 && STAGE_DELIVERED == 4 && DISPOSE_KEEP == 0, "as in the conditions above");
 _Static_assert(DELIVERY_OPEN == 1 && DELIVERY_INTENT == 2 && DELIVERY_DEFERRED == 4 && DELIVERY_HELD == 5, "as in the conditions above");
 

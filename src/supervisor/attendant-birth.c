@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -127,33 +128,61 @@ static int put_into_pipe(const struct secret *secret, struct error *err)
 {
 	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return error_errno(err, SCOPE_PROGRAM, "cannot make a pipe");
-	/* Below a pipe's capacity, so this cannot block. */
+	/* A pipe takes 64 KiB, unless this user has too many of them: then it fails rather than wait. */
 	if (fs_write_all(ends[1], secret_bytes(secret), secret_length(secret)) < 0)
 		ends[0] = fs_close(ends[0]);
 	close(ends[1]);
 	return ends[0] >= 0 ? ends[0] : error_errno(err, SCOPE_PROGRAM, "cannot pass a password on");
 }
 
+/* For errors: whose password, if it is not the mailbox's own. */
+static int for_destination(const struct attendant *attendant, struct error *err)
+{
+	if (attendant->next_secret != 0)
+		error_prefix(err, "destination %s: ", attendant->job.destinations[attendant->next_secret - 1].name);
+	return -1;
+}
+
+static int judge_command(struct attendant *attendant, struct error *err)
+{
+	const struct program *command = &attendant->command;
+	const char *name = password_of(attendant, attendant->next_secret)->command[0];
+	int unread = 0;
+
+	if (attendant->stopping)
+		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+	if (command->status == 0)
+		return 0;
+	if (command->late && ioctl(attendant->command_output, FIONREAD, &unread) == 0 && unread >= SECRET_MAX_BYTES)
+		error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s prints without end; it has to print the password in one line", name);
+	else if (command->late)
+		error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s has not ended within %d seconds; it has no terminal to ask at", name,
+			  PASSWORD_COMMAND_S);
+	else if (command->status > 128)
+		error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s was ended by signal %d", name, command->status - 128);
+	else
+		error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s failed with exit status %d", name, command->status);
+	return for_destination(attendant, err);
+}
+
+static int go_on(struct attendant *attendant, struct error *err)
+{
+	int result;
+
+	if (judge_command(attendant, err) < 0)
+		return -1;
+	attendant->secret_fds[attendant->next_secret++] = attendant->command_output;
+	attendant->command_output = -1;
+	result = attendant_gather_secrets(attendant, err);
+	return result > 0 ? attendant_give_birth(attendant, err) : result;
+}
+
 static void on_command_end(struct attendant *attendant)
 {
-	const struct password *password = password_of(attendant, attendant->next_secret);
-	struct error err;
-
-	if (attendant->command.status != 0) {
-		error_set(&err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s failed: it %s %d", password->command[0],
-			  attendant->command.status > 128 ? "was ended by signal" : "left with exit status",
-			  attendant->command.status > 128 ? attendant->command.status - 128 : attendant->command.status);
-		attendant->result = err;
-	} else {
-		attendant->secret_fds[attendant->next_secret++] = attendant->command_output;
-		attendant->command_output = -1;
-		int result = attendant_gather_secrets(attendant, &err);
-		if (result == 0 || (result > 0 && attendant_give_birth(attendant, &err) == 0))
-			return;
-		attendant->result = err;
-	}
+	if (go_on(attendant, &attendant->result) == 0)
+		return;
 	attendant->over = true;
 	attendant->service->finished(attendant->service, attendant, &attendant->result);
 }
@@ -162,8 +191,12 @@ static int run_password_command(struct attendant *attendant, const struct passwo
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), ends[2], result;
 
-	if (null < 0 || pipe2(ends, O_CLOEXEC) < 0)
-		return error_errno(err, SCOPE_PROGRAM, "cannot make a pipe");
+	if (null < 0 || pipe2(ends, O_CLOEXEC) < 0) {
+		error_errno(err, SCOPE_PROGRAM, "cannot make a pipe");
+		return fs_close(null);
+	}
+	/* What it leaves running, say an agent, may keep the other end: the worker takes what is there, and does not wait for more. */
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	result = program_start(attendant, &attendant->command, password->command, NULL, NULL, (const int[3]){null, ends[1], STDERR_FILENO},
 			       PASSWORD_COMMAND_S * deadline_factor(), on_command_end, err);
 	close(null);
@@ -187,7 +220,7 @@ int attendant_gather_secrets(struct attendant *attendant, struct error *err)
 			return run_password_command(attendant, password, err);
 		secret = password_read(password, err);
 		if (secret == NULL)
-			return -1;
+			return for_destination(attendant, err);
 		attendant->secret_fds[attendant->next_secret] = put_into_pipe(secret, err);
 		secret_free(secret);
 		if (attendant->secret_fds[attendant->next_secret] < 0)
@@ -222,7 +255,16 @@ static void send_secrets(struct attendant *attendant)
 	}
 }
 
-/* A Maildir that cannot be opened is that destination's trouble: the worker is told, and the others are served. */
+static void send_refusal(struct attendant *attendant, unsigned index, const struct error *why)
+{
+	struct record refusal = {
+		.kind = REC_DIRECTORY, .index = index, .error = (uint8_t)why->kind, .scope = (uint8_t)why->scope, .code = (uint32_t)why->code};
+
+	record_set_text(&refusal, why->text, strlen(why->text));
+	attendant_send(attendant, &refusal, NULL, 0);
+}
+
+/* A Maildir that cannot be opened, or a program that is not there, is that destination's trouble: the worker is told, and the others are served. */
 static void send_directories(struct attendant *attendant)
 {
 	for (unsigned i = 0; i < attendant->job.destination_count; i++) {
@@ -230,14 +272,15 @@ static void send_directories(struct attendant *attendant)
 		struct error err;
 		int fds[3];
 
+		if (dest->kind == DEST_MDA && access(dest->argv[0], X_OK) < 0) {
+			error_set(&err, ERR_TEMP, SCOPE_DESTINATION, "destination %s: cannot start the program %s: %s", dest->name, dest->argv[0],
+				strerror(errno));
+			send_refusal(attendant, i, &err);
+		}
 		if (dest->kind != DEST_MAILDIR)
 			continue;
 		if (maildir_open_directories(dest->path, fds, &err) < 0) {
-			struct record refusal = {
-				.kind = REC_DIRECTORY, .index = i, .error = (uint8_t)err.kind, .scope = (uint8_t)err.scope, .code = (uint32_t)err.code};
-
-			record_set_text(&refusal, err.text, strlen(err.text));
-			attendant_send(attendant, &refusal, NULL, 0);
+			send_refusal(attendant, i, &err);
 			continue;
 		}
 		attendant_send(attendant, &(struct record){.kind = REC_DIRECTORY, .index = i}, fds, 3);

@@ -31,7 +31,7 @@ static int nonsense(struct error *err, const char *what)
 
 /* -- CONNECT -- */
 
-static void end_connector(struct attendant *attendant)
+void attendant_end_connector(struct attendant *attendant)
 {
 	if (attendant->connector.pid > 0)
 		kill(attendant->connector.pid, SIGKILL);
@@ -75,7 +75,8 @@ static int on_connector(sd_event_source *source, int fd, uint32_t events, void *
 		connector_failed(attendant, "the process that connects has died");
 	while (fd_count != 0)
 		fs_close(fds[--fd_count]);
-	end_connector(attendant);
+	attendant->connector.pid = 0; /* it leaves by itself, and may be reaped already */
+	attendant_end_connector(attendant);
 	return 0;
 }
 
@@ -85,7 +86,7 @@ static int on_connector_deadline(sd_event_source *source, uint64_t when_us, void
 
 	(void)source;
 	(void)when_us;
-	end_connector(attendant);
+	attendant_end_connector(attendant);
 	connector_failed(attendant, "no connection in time: the name server or the server does not answer");
 	return 0;
 }
@@ -93,24 +94,24 @@ static int on_connector_deadline(sd_event_source *source, uint64_t when_us, void
 /* Reaps; what it had to say came through its socket. */
 static int on_connector_exit(sd_event_source *source, const siginfo_t *info, void *context)
 {
-	int *pidfd = context;
-
 	(void)info;
-	sd_event_source_disable_unref(source);
-	close(*pidfd);
-	free(pidfd);
+	(void)context;
+	sd_event_source_set_floating(source, false); /* gives up the last reference */
 	return 0;
 }
 
 static int watch_connector(struct attendant *attendant, struct error *err)
 {
 	sd_event *event = attendant->service->event;
-	int *pidfd = xmalloc(sizeof(*pidfd));
 	sd_event_source *reaper;
 
-	*pidfd = attendant->connector.pidfd;
-	if (sd_event_add_child_pidfd(event, &reaper, *pidfd, WEXITED, on_connector_exit, pidfd) < 0 ||
-	    sd_event_add_io(event, &attendant->connector_event, attendant->connector_fd, EPOLLIN, on_connector, attendant) < 0 ||
+	if (sd_event_add_child_pidfd(event, &reaper, attendant->connector.pidfd, WEXITED, on_connector_exit, NULL) < 0)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a connector");
+	/* It outlives the request, and maybe the attendant: the event loop owns it. */
+	sd_event_source_set_child_pidfd_own(reaper, true);
+	sd_event_source_set_floating(reaper, true);
+	sd_event_source_unref(reaper);
+	if (sd_event_add_io(event, &attendant->connector_event, attendant->connector_fd, EPOLLIN, on_connector, attendant) < 0 ||
 	    sd_event_add_time_relative(event, &attendant->connector_deadline, CLOCK_MONOTONIC, (uint64_t)(CONNECTOR_S * deadline_factor() * 1e6), 100000,
 				       on_connector_deadline, attendant) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a connector");
@@ -143,7 +144,7 @@ static int serve_connect(struct attendant *attendant, const struct record *reque
 	if (result == 0)
 		result = watch_connector(attendant, err);
 	if (result < 0)
-		end_connector(attendant);
+		attendant_end_connector(attendant);
 	return result;
 }
 
@@ -161,6 +162,14 @@ static int folder_id(struct attendant *attendant, const struct record *request, 
 		return -1;
 	*ret_id = attendant->folder_ids[request->index];
 	return 0;
+}
+
+/* A folder that was made in this transaction is gone again, and its number may become another mailbox's. */
+static int roll_back(struct attendant *attendant)
+{
+	state_rollback(attendant->service->state);
+	memset(attendant->folder_ids, 0, (strv_length(attendant->mailbox->folders) + 1) * sizeof(*attendant->folder_ids));
+	return -1;
 }
 
 static unsigned make_targets(const struct attendant *attendant, struct state_target *targets, uint64_t *ret_frozen)
@@ -201,8 +210,7 @@ static int serve_folder(struct attendant *attendant, const struct record *reques
 	close(fd);
 	return 0;
 failed:
-	state_rollback(service->state);
-	return -1;
+	return roll_back(attendant);
 }
 
 static int serve_plan(struct attendant *attendant, const struct record *request, int plan_fd, struct error *err)
@@ -213,6 +221,7 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 	uint64_t frozen;
 	unsigned count = make_targets(attendant, targets, &frozen);
 	const void *plan;
+	bool unmatched;
 	size_t len;
 	int64_t id;
 	int result;
@@ -221,23 +230,25 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 		return nonsense(err, "a plan while it should only look");
 	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
 		return -1;
-	if (fs_map_sealed(fcntl(plan_fd, F_DUPFD_CLOEXEC, 0), PLAN_MAX_BYTES, &plan, &len, err) < 0) {
-		state_rollback(service->state);
-		return -1;
-	}
+	if (fs_map_sealed(fcntl(plan_fd, F_DUPFD_CLOEXEC, 0), PLAN_MAX_BYTES, &plan, &len, err) < 0)
+		return roll_back(attendant);
 	result = folder_id(attendant, request, &id, err);
 	if (result == 0)
 		result = state_plan(service->state, id, request, plan, len, targets, count, frozen, &attendant->mailbox->after_delivery, clock_wall_s(),
 				    &answer.id, err);
 	if (result == 0)
+		result = state_has_unmatched(service->state, id, &unmatched, err);
+	if (result == 0)
 		result = state_commit(service->state, err);
 	if (result < 0)
-		state_rollback(service->state);
+		roll_back(attendant);
 	if (plan != NULL)
 		munmap((void *)(uintptr_t)plan, len);
-	if (result == 0)
-		attendant_send(attendant, &answer, NULL, 0);
-	return result;
+	if (result < 0)
+		return -1;
+	answer.count = unmatched;
+	attendant_send(attendant, &answer, NULL, 0);
+	return 0;
 }
 
 static int serve_match(struct attendant *attendant, const struct record *request, struct error *err)
@@ -253,10 +264,8 @@ static int serve_match(struct attendant *attendant, const struct record *request
 	if (folder_id(attendant, request, &folder, err) < 0 ||
 	    state_match(service->state, folder, attendant->mailbox_state.id, request->id, request->hash, request->trace, request->has_trace != 0, &answer.id,
 			err) < 0 ||
-	    state_commit(service->state, err) < 0) {
-		state_rollback(service->state);
-		return -1;
-	}
+	    state_commit(service->state, err) < 0)
+		return roll_back(attendant);
 	attendant_send(attendant, &answer, NULL, 0);
 	return 0;
 }
@@ -306,11 +315,18 @@ static bool is_target(const struct attendant *attendant, unsigned dest, const ch
 	return false;
 }
 
-/* The same file, but neither writable nor anywhere but at its beginning. */
+/* The same file, but neither writable nor anywhere but at its beginning. Anything but a file is refused: to open a pipe could take for ever. */
 static int reopen_read_only(int fd)
 {
 	char path[40];
+	struct stat st;
 
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if (!S_ISREG(st.st_mode)) {
+		errno = EINVAL;
+		return -1;
+	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return open(path, O_RDONLY | O_CLOEXEC);
 }

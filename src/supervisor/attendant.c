@@ -20,14 +20,18 @@
 
 /* Records taken from one worker in one turn of the loop, so that a chatty one does not keep the others waiting. */
 #define RECORDS_PER_TURN 64
-/* What a worker gets between STOP and SIGKILL. */
-#define STOP_S 10
+/* What a worker gets between STOP and SIGKILL: the answer to a message in hand may take that long, and who is in a hurry asks twice. */
+#define STOP_S 60
+/* A worker that says nothing for so long hangs: at work it reports its progress, and each single wait of its own is shorter. The longest is the timeout of a
+ * server, at most an hour as configured. */
+#define SILENCE_S (2 * 3600)
 #define BUSY_RETRY_MS 20
 
 void attendant_send(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count)
 {
-	/* Never blocks. What a worker gets is little (answers, acknowledgements), so a full channel means that it does not read: it is broken. */
-	if (record_send(attendant->channel_fd, record, fds, fd_count) == 0)
+	/* Never blocks. What a worker gets is little (answers, acknowledgements), so a full channel means that it does not read: it is broken. One that misses
+	 * an answer for any other reason would wait for ever. */
+	if (record_send(attendant->channel_fd, record, fds, fd_count) <= 0)
 		attendant_kill(attendant);
 }
 
@@ -67,6 +71,9 @@ void attendant_condemn(struct attendant *attendant, const struct error *why)
 {
 	log_say(&attendant->log, LEVEL_ERROR, "worker_condemned", "the worker broke the order of steps and was ended: %s", why->text);
 	error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, "the worker broke the order of steps: %s", why->text);
+	attendant->condemned = true;
+	if (attendant->channel_event != NULL)
+		sd_event_source_set_enabled(attendant->channel_event, SD_EVENT_ON); /* no acknowledgement will do it, and its end has to be heard */
 	attendant_kill(attendant);
 }
 
@@ -79,8 +86,22 @@ void attendant_kill(struct attendant *attendant)
 
 /* -- the end -- */
 
+/* A worker that had no last word is judged by how it ended. */
+static void judge_exit(struct attendant *attendant)
+{
+	if (attendant->over || attendant->result.kind != ERR_NONE)
+		return;
+	if (attendant->stopping)
+		error_set(&attendant->result, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+	else if (attendant->exited)
+		error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, "the worker left with status %d and without a word", attendant->exit_status);
+	else
+		error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, "the worker was ended by signal %d", attendant->exit_status);
+}
+
 static void finish(struct attendant *attendant)
 {
+	judge_exit(attendant);
 	attendant->over = true;
 	attendant->service->finished(attendant->service, attendant, &attendant->result);
 }
@@ -91,10 +112,8 @@ static int on_worker_exit(sd_event_source *source, const siginfo_t *info, void *
 
 	(void)source;
 	attendant->worker.pid = 0;
-	if (!attendant->over && attendant->result.kind == ERR_NONE)
-		error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, info->si_code == CLD_EXITED ? "the worker left with status %d and without a word"
-										      : "the worker was ended by signal %d",
-			  info->si_status);
+	attendant->exited = info->si_code == CLD_EXITED;
+	attendant->exit_status = info->si_status;
 	/* What is left in the channel is read first; the end of it finishes us. */
 	if (attendant->channel_event == NULL)
 		finish(attendant);
@@ -199,8 +218,14 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	const char *wrong = record_check(record, record_size(record), fd_count, true);
 	struct error err;
 
-	if (wrong != NULL || (record_is_durable(record->kind) && record->seq != attendant->received + 1)) {
-		error_set(&err, ERR_PROTO, SCOPE_MAILBOX, "%s: %s", record_kind_name(record->kind), wrong != NULL ? wrong : "out of sequence");
+	if (attendant->condemned)
+		return 0;
+	if (wrong == NULL && record_is_durable(record->kind) && record->seq != attendant->received + 1)
+		wrong = "out of sequence";
+	if (wrong == NULL && record_is_durable(record->kind) && attendant->service->mode != JOB_HAUL)
+		wrong = "from one that should only look";
+	if (wrong != NULL) {
+		error_set(&err, ERR_PROTO, SCOPE_MAILBOX, "%s: %s", record_kind_name(record->kind), wrong);
 		attendant_condemn(attendant, &err);
 		return -1;
 	}
@@ -233,6 +258,23 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	return 0;
 }
 
+static void expect_word(struct attendant *attendant)
+{
+	sd_event_source_set_time_relative(attendant->silence, (uint64_t)(SILENCE_S * deadline_factor() * 1e6));
+	sd_event_source_set_enabled(attendant->silence, SD_EVENT_ONESHOT);
+}
+
+static int on_silence(sd_event_source *source, uint64_t when_us, void *context)
+{
+	struct attendant *attendant = context;
+
+	(void)source;
+	(void)when_us;
+	error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, "the worker said nothing for too long and was ended");
+	attendant_kill(attendant);
+	return 0;
+}
+
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct attendant *attendant = context;
@@ -241,8 +283,9 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *co
 	unsigned fd_count;
 
 	(void)events;
+	expect_word(attendant);
 	for (int i = 0; i < RECORDS_PER_TURN; i++) {
-		if (attendant->received - attendant->acknowledged > CHANNEL_WINDOW) {
+		if (!attendant->condemned && attendant->received - attendant->acknowledged > CHANNEL_WINDOW) {
 			sd_event_source_set_enabled(source, SD_EVENT_OFF); /* until its records are on disk */
 			return 0;
 		}
@@ -256,6 +299,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *co
 	}
 	if (result >= 0)
 		return 0;
+	attendant_kill(attendant); /* it has left, or talks nonsense: nobody listens to it any more */
 	attendant->channel_event = sd_event_source_disable_unref(attendant->channel_event);
 	if (attendant->worker.pid == 0)
 		finish(attendant);
@@ -269,8 +313,12 @@ int attendant_watch(struct attendant *attendant, struct error *err)
 	sd_event *event = attendant->service->event;
 
 	if (sd_event_add_io(event, &attendant->channel_event, attendant->channel_fd, EPOLLIN, on_channel, attendant) < 0 ||
+	    sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0 ||
 	    sd_event_add_child_pidfd(event, &attendant->worker_event, attendant->worker.pidfd, WEXITED, on_worker_exit, attendant) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a worker");
+	sd_event_source_set_child_pidfd_own(attendant->worker_event, true);
+	attendant->worker.pidfd = -1;
+	expect_word(attendant);
 	return 0;
 }
 
@@ -302,6 +350,7 @@ int attendant_start(struct service *service, const struct mailbox_config *mailbo
 	attendant->mailbox = mailbox;
 	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
 	attendant->lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd = attendant->waiting_fd = -1;
+	attendant->worker.pidfd = -1;
 	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
 	attendant->folder_ids = xcalloc(strv_length(mailbox->folders) + 1, sizeof(*attendant->folder_ids));
 	result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
@@ -341,17 +390,8 @@ void attendant_stop(struct attendant *attendant)
 		return;
 	}
 	attendant_send(attendant, &(struct record){.kind = REC_STOP}, NULL, 0);
-	sd_event_add_time_relative(attendant->service->event, &attendant->kill_event, CLOCK_MONOTONIC, STOP_S * 1000000ULL, 100000, on_stop_deadline,
+	sd_event_add_time_relative(attendant->service->event, &attendant->kill_event, CLOCK_MONOTONIC, (uint64_t)(STOP_S * deadline_factor() * 1e6), 100000, on_stop_deadline,
 				   attendant);
-}
-
-static void free_connector(struct attendant *attendant)
-{
-	if (attendant->connector.pid > 0)
-		kill(attendant->connector.pid, SIGKILL);
-	attendant->connector_event = sd_event_source_disable_unref(attendant->connector_event);
-	attendant->connector_deadline = sd_event_source_disable_unref(attendant->connector_deadline);
-	attendant->connector_fd = fs_close(attendant->connector_fd);
 }
 
 static void free_job(struct attendant *attendant)
@@ -380,7 +420,8 @@ void attendant_free(struct attendant *attendant)
 	attendant->worker_event = sd_event_source_disable_unref(attendant->worker_event);
 	attendant->kill_event = sd_event_source_disable_unref(attendant->kill_event);
 	attendant->retry_event = sd_event_source_disable_unref(attendant->retry_event);
-	free_connector(attendant);
+	attendant->silence = sd_event_source_disable_unref(attendant->silence);
+	attendant_end_connector(attendant);
 	program_done(&attendant->command);
 	for (size_t i = 0; i < ARRAY_SIZE(attendant->secret_fds); i++)
 		fs_close(attendant->secret_fds[i]);
@@ -388,8 +429,7 @@ void attendant_free(struct attendant *attendant)
 	fs_close(attendant->waiting_fd);
 	fs_close(attendant->channel_fd);
 	fs_close(attendant->lock_fd);
-	if (attendant->worker.pidfd > 0)
-		close(attendant->worker.pidfd);
+	fs_close(attendant->worker.pidfd);
 	free(attendant->waiting_request);
 	free(attendant->folder_ids);
 	free_job(attendant);

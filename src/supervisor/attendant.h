@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "spawner/spawner.h"
 #include "state/state.h"
+#include "supervisor/progress.h"
 
 struct attendant;
 struct ledger;
@@ -40,6 +41,7 @@ struct program {
 	sd_event_source *exit_event, *deadline;
 	int status;                  /* exit status, 128 + signal once it has ended */
 	bool ended, asked;           /* asked: the worker waits for the answer */
+	bool late;                   /* it was killed at its deadline */
 };
 
 struct attendant {
@@ -53,9 +55,12 @@ struct attendant {
 	int64_t *folder_ids;         /* per folder of the configuration (POP3: one), 0: not opened yet */
 	/* the worker */
 	struct child worker;
-	sd_event_source *channel_event, *worker_event, *kill_event;
+	sd_event_source *channel_event, *worker_event, *kill_event, *silence;
+	bool exited;                 /* by itself, with exit_status; else by the signal exit_status */
+	int exit_status;
 	uint32_t received, acknowledged; /* sequence numbers */
 	bool over, stopping;         /* over: REC_END has come, or the worker is gone */
+	bool condemned;              /* it lied: nothing that it says counts any more */
 	struct error result;
 	/* secrets on their way: one descriptor each, in the job's numbering */
 	unsigned next_secret;
@@ -67,11 +72,12 @@ struct attendant {
 	int connector_fd;
 	unsigned connector_index;
 	sd_event_source *connector_event, *connector_deadline;
-	/* a request that waits for the database */
+	/* a request that waits for the database, or the end of it all that does */
 	struct record *waiting_request;
 	int waiting_fd;
 	sd_event_source *retry_event;
-	uint64_t progress_done, progress_total, progress_bytes;
+	struct progress_total progress; /* of the folder in hand */
+	bool complained;                /* check and list: a REPORT_FAILED has said what is wrong */
 };
 
 /* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. -1: nothing was started; finished is not called. */
@@ -88,13 +94,14 @@ void attendant_condemn(struct attendant *attendant, const struct error *why); /*
 /* -- what its files share -- */
 void attendant_send(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count);
 void attendant_refuse(struct attendant *attendant, const struct error *why); /* REC_FAILED to the request at hand */
-int attendant_watch(struct attendant *attendant, struct error *err);         /* its channel and its end */
+int attendant_watch(struct attendant *attendant, struct error *err);         /* its channel, its silence and its end */
 /* attendant-birth.c */
 int attendant_make_job(struct attendant *attendant, struct error *err);
 int attendant_gather_secrets(struct attendant *attendant, struct error *err); /* 1: all there, 0: a command is running, -1 */
 int attendant_give_birth(struct attendant *attendant, struct error *err);
 /* attendant-requests.c; fds are the attendant's to close */
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
+void attendant_end_connector(struct attendant *attendant);
 /* program.c */
 int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient, const int stdio[3],
 		  double deadline_s, void (*ended)(struct attendant *), struct error *err);

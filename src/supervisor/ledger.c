@@ -18,8 +18,8 @@ struct ledger {
 	struct state *state;
 	sd_event_source *timer;
 	bool armed;
-	struct line lines[LEDGER_MAX];
-	size_t count;
+	struct line *lines; /* while the database is busy they may be more than LEDGER_MAX: up to CHANNEL_WINDOW of each worker */
+	size_t count, capacity;
 	void (*failed)(void *, const struct error *);
 	void *context;
 	unsigned long long commits;
@@ -67,7 +67,8 @@ void ledger_free(struct ledger *ledger)
 	if (ledger == NULL)
 		return;
 	clear(ledger);
-	sd_event_source_unref(ledger->timer);
+	sd_event_source_disable_unref(ledger->timer);
+	free(ledger->lines);
 	free(ledger);
 }
 
@@ -76,8 +77,12 @@ void ledger_add(struct ledger *ledger, struct attendant *attendant, const struct
 	struct record *copy = xmalloc(record_size(record));
 
 	memcpy(copy, record, record_size(record));
+	if (ledger->count == ledger->capacity) {
+		ledger->capacity = ledger->capacity != 0 ? ledger->capacity * 2 : LEDGER_MAX;
+		ledger->lines = xreallocarray(ledger->lines, ledger->capacity, sizeof(*ledger->lines));
+	}
 	ledger->lines[ledger->count++] = (struct line){attendant, copy};
-	if ((record->flags & REC_WAITING) != 0 || ledger->count == LEDGER_MAX)
+	if ((record->flags & REC_WAITING) != 0 || ledger->count >= LEDGER_MAX)
 		ledger_commit_soon(ledger);
 	else if (!ledger->armed)
 		arm(ledger, LEDGER_DELAY_MS * 1000);
@@ -86,7 +91,7 @@ void ledger_add(struct ledger *ledger, struct attendant *attendant, const struct
 void ledger_commit_soon(struct ledger *ledger)
 {
 	if (ledger->count == LEDGER_MAX)
-		ledger_commit(ledger, NULL);
+		ledger_commit(ledger, NULL); /* the first time; while the database is busy, the timer tries again */
 	else
 		arm(ledger, 0);
 }
@@ -118,13 +123,20 @@ static void acknowledge_all(struct ledger *ledger)
 	for (size_t i = ledger->count; i-- != 0;) {
 		struct attendant *attendant = ledger->lines[i].attendant;
 
-		if (attendant == NULL)
-			continue;
-		attendant_acknowledge(attendant, ledger->lines[i].record->seq);
-		for (size_t k = 0; k < i; k++)
-			if (ledger->lines[k].attendant == attendant)
-				ledger->lines[k].attendant = NULL;
+		if (attendant != NULL && (int32_t)(ledger->lines[i].record->seq - attendant->acknowledged) > 0)
+			attendant_acknowledge(attendant, ledger->lines[i].record->seq);
 	}
+}
+
+/* All or nothing. */
+static int write_all(struct ledger *ledger, struct error *err)
+{
+	if (state_begin(ledger->state, err) < 0)
+		return -1;
+	if (apply_all(ledger, err) == 0 && state_commit(ledger->state, err) == 0)
+		return 0;
+	state_rollback(ledger->state);
+	return -1;
 }
 
 int ledger_commit(struct ledger *ledger, struct error *err)
@@ -135,16 +147,12 @@ int ledger_commit(struct ledger *ledger, struct error *err)
 		return 0;
 	if (err == NULL)
 		err = &local;
-	if (state_begin(ledger->state, err) < 0) {
+	if (write_all(ledger, err) < 0) {
+		/* Busy: without WAL even a commit can be, while somebody reads. */
 		if (err->kind == ERR_TEMP)
 			arm(ledger, LEDGER_DELAY_MS * 1000);
 		else
 			ledger->failed(ledger->context, err);
-		return -1;
-	}
-	if (apply_all(ledger, err) < 0 || state_commit(ledger->state, err) < 0) {
-		state_rollback(ledger->state);
-		ledger->failed(ledger->context, err);
 		return -1;
 	}
 	ledger->commits++;

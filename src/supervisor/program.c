@@ -45,9 +45,13 @@ static char **make_environment(const char *sender, const char *recipient)
 
 static int on_exit_of_program(sd_event_source *source, const siginfo_t *info, void *context)
 {
-	struct ending ending = *(struct ending *)context;
+	struct ending ending;
 
-	(void)source;
+	if (context == NULL) { /* forgotten: only to be reaped */
+		sd_event_source_set_floating(source, false); /* gives up the last reference */
+		return 0;
+	}
+	ending = *(struct ending *)context;
 	ending.program->status = info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
 	ending.program->ended = true;
 	ending.program->child.pid = 0;
@@ -58,9 +62,12 @@ static int on_exit_of_program(sd_event_source *source, const siginfo_t *info, vo
 
 static int on_deadline_of_program(sd_event_source *source, uint64_t when_us, void *context)
 {
+	struct program *program = context;
+
 	(void)source;
 	(void)when_us;
-	program_kill(context);
+	program->late = true;
+	program_kill(program);
 	return 0;
 }
 
@@ -79,7 +86,7 @@ int program_start(struct attendant *attendant, struct program *program, char *co
 	ending = xmalloc(sizeof(*ending));
 	*ending = (struct ending){attendant, program, ended};
 	if (sd_event_add_child_pidfd(attendant->service->event, &program->exit_event, program->child.pidfd, WEXITED, on_exit_of_program, ending) < 0 ||
-	    sd_event_source_set_destroy_callback(program->exit_event, free) < 0 ||
+	    sd_event_source_set_destroy_callback(program->exit_event, free) < 0 || sd_event_source_set_child_pidfd_own(program->exit_event, true) < 0 ||
 	    (deadline_s > 0 && sd_event_add_time_relative(attendant->service->event, &program->deadline, CLOCK_MONOTONIC, (uint64_t)(deadline_s * 1e6),
 							  100000, on_deadline_of_program, program) < 0))
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a program");
@@ -88,16 +95,21 @@ int program_start(struct attendant *attendant, struct program *program, char *co
 
 void program_kill(struct program *program)
 {
-	if (program->child.pid > 0)
-		kill(-program->child.pid, SIGKILL); /* not yet reaped, so the number is still its own */
+	/* Not yet reaped, so the number is still its own. One that was born this moment has no group yet. */
+	if (program->child.pid > 0 && kill(-program->child.pid, SIGKILL) < 0)
+		kill(program->child.pid, SIGKILL);
 }
 
 void program_done(struct program *program)
 {
 	program_kill(program);
 	program->deadline = sd_event_source_disable_unref(program->deadline);
-	program->exit_event = sd_event_source_disable_unref(program->exit_event); /* before its descriptor is closed: sd-event insists */
-	if (program->child.pidfd > 0)
-		close(program->child.pidfd);
+	if (program->child.pid > 0 && program->exit_event != NULL) {
+		free(sd_event_source_set_userdata(program->exit_event, NULL)); /* the event loop reaps it */
+		sd_event_source_set_floating(program->exit_event, true);
+		sd_event_source_unref(program->exit_event);
+	} else {
+		sd_event_source_disable_unref(program->exit_event);
+	}
 	*program = (struct program){0};
 }

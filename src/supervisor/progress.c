@@ -44,3 +44,13 @@ void progress_clear(void)
 	fflush(stderr);
 	drawn = false;
 }
+
+void progress_finish(const struct progress_total *total, int64_t started_ns)
+{
+	int seconds = (int)((clock_monotonic_ns() - started_ns) / 1000000000);
+	char bytes[24];
+
+	if (total->messages != 0)
+		fprintf(stderr, "%" PRIu64 " of %" PRIu64 " messages, %s in %d:%02d\n", total->done, total->messages,
+			human_bytes(bytes, sizeof(bytes), (double)total->done_bytes), seconds / 60, seconds % 60);
+}

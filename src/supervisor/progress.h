@@ -5,12 +5,15 @@
 #include <stdint.h>
 
 struct progress_total {
-	unsigned mailboxes;
+	unsigned mailboxes; /* in hand now */
 	uint64_t done, messages, done_bytes, bytes;
 };
 
 /* Draws over the last line. started_ns: clock_monotonic_ns() when the run began. */
 void progress_draw(const struct progress_total *total, int64_t started_ns);
 void progress_clear(void); /* before anything else is written to the terminal */
+
+/* What stays on the terminal when all is done; nothing if there was nothing to do. */
+void progress_finish(const struct progress_total *total, int64_t started_ns);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -15,14 +15,15 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "base/user.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
 #include "supervisor/ledger.h"
+#include "supervisor/privileges.h"
 #include "supervisor/progress.h"
 #include "supervisor/schedule.h"
 
 #define BUSY_RETRY_MS 20
+#define BUSY_RETRIES_MAX 3000 /* a minute: then the other one hangs, and somebody should know */
 
 struct post {
 	const struct mailbox_config *mailbox;
@@ -36,10 +37,10 @@ struct supervisor {
 	struct post *posts;
 	unsigned post_count, next, running, places;
 	int exit_code;
-	unsigned interrupts;
-	sd_event_source *spawner_event;
+	unsigned interrupts, busy;
+	sd_event_source *spawner_event, *start_retry;
 	int64_t started_ns;
-	struct progress_total total;
+	struct progress_total past; /* what sessions and folders that are over have brought */
 };
 
 static struct supervisor *supervisor_of(struct service *service)
@@ -81,6 +82,20 @@ static void on_state_failure(void *context, const struct error *err)
 
 /* -- how a session ended -- */
 
+/* What check and list find, for a person. */
+static void print_report(const char *mailbox, enum report what, const char *text, size_t len)
+{
+	static const char *const words[] = {"ok", "warning", "FAILED", ""};
+	char line[4 * RECORD_TEXT_MAX];
+
+	printable_into(line, sizeof(line), text, len);
+	if (what == REPORT_ITEM)
+		printf("%s\n", line);
+	else
+		printf("%-8s%s: %s\n", words[what], mailbox, line);
+	fflush(stdout);
+}
+
 static bool is_trouble_of_the_mailbox(const struct error *err)
 {
 	return err->kind != ERR_NONE && err->scope != SCOPE_MESSAGE && err->scope != SCOPE_RECIPIENT && err->scope != SCOPE_FOLDER;
@@ -97,9 +112,25 @@ static void remember_failure(struct mailbox_state *mailbox, const struct error *
 	mailbox->retry_at = now + backoff_jittered(backoff_s((enum backoff_clock)mailbox->clock, mailbox->failures), random);
 }
 
-static void log_end_of_session(const struct mailbox_state *before, const struct supervisor *supervisor, const struct log *log, const struct error *err)
+/* Some servers tell how long it took them to say no: that is no news. */
+static bool is_same_but_for_numbers(const char *a, const char *b)
 {
-	bool news = strcmp(before->last_error, err->text) != 0 || supervisor->options->attended;
+	static const char numbers[] = "0123456789.+ "; /* Dovecot: (0.001 + 0.000 secs) */
+
+	for (;; a++, b++) {
+		a += strspn(a, numbers);
+		b += strspn(b, numbers);
+		if (*a != *b)
+			return false;
+		if (*a == '\0')
+			return true;
+	}
+}
+
+static void log_end_of_session(const struct mailbox_state *before, const struct mailbox_state *after, const struct supervisor *supervisor,
+			       const struct log *log, const struct error *err)
+{
+	bool news = !is_same_but_for_numbers(before->last_error, after->last_error) || supervisor->options->attended;
 
 	if (err->kind != ERR_NONE)
 		log_say(log, news ? LEVEL_WARNING : LEVEL_INFO, "mailbox_failed", "%s", err->text);
@@ -107,10 +138,9 @@ static void log_end_of_session(const struct mailbox_state *before, const struct 
 		log_say(log, LEVEL_NOTICE, "mailbox_recovered", "works again; the last error was: %s", before->last_error);
 }
 
-/* Keeps in the state how it ended. 0, or -1 when the database is busy or broken. */
-static int record_end(struct supervisor *supervisor, struct attendant *attendant, const struct error *err)
+/* Keeps in the state how it ended. 0, or -1 when the database is busy. */
+static int record_end(struct supervisor *supervisor, struct mailbox_state *mailbox, const struct log *log, const struct error *err)
 {
-	struct mailbox_state *mailbox = &attendant->mailbox_state;
 	struct mailbox_state before = *mailbox;
 	struct error problem;
 	int64_t now = clock_wall_s();
@@ -126,15 +156,16 @@ static int record_end(struct supervisor *supervisor, struct attendant *attendant
 	snprintf(mailbox->last_error, sizeof(mailbox->last_error), "%s", err->kind != ERR_NONE ? err->text : "");
 	if (err->kind != ERR_NONE)
 		mailbox->last_error_at = now;
-	if (state_begin(supervisor->service.state, &problem) < 0) {
-		*mailbox = before;
-		return -1;
-	}
-	if (state_mailbox_store(supervisor->service.state, mailbox, &problem) < 0 || state_commit(supervisor->service.state, &problem) < 0) {
+	if (state_begin(supervisor->service.state, &problem) < 0 || state_mailbox_store(supervisor->service.state, mailbox, &problem) < 0 ||
+	    state_commit(supervisor->service.state, &problem) < 0) {
 		state_rollback(supervisor->service.state);
+		if (problem.kind == ERR_TEMP) {
+			*mailbox = before;
+			return -1;
+		}
 		on_state_failure(supervisor, &problem);
 	}
-	log_end_of_session(&before, supervisor, &attendant->log, err);
+	log_end_of_session(&before, mailbox, supervisor, log, err);
 	return 0;
 }
 
@@ -144,10 +175,18 @@ static int on_ending_retry(sd_event_source *source, uint64_t when_us, void *cont
 {
 	struct attendant *attendant = context;
 
+	(void)source;
 	(void)when_us;
-	sd_event_source_disable_unref(source);
 	attendant->service->finished(attendant->service, attendant, &attendant->result);
 	return 0;
+}
+
+static void add_progress(struct progress_total *total, const struct progress_total *part)
+{
+	total->done += part->done;
+	total->messages += part->messages;
+	total->done_bytes += part->done_bytes;
+	total->bytes += part->bytes;
 }
 
 static void retire(struct supervisor *supervisor, struct attendant *attendant)
@@ -155,6 +194,7 @@ static void retire(struct supervisor *supervisor, struct attendant *attendant)
 	for (unsigned i = 0; i < supervisor->post_count; i++)
 		if (supervisor->posts[i].attendant == attendant)
 			supervisor->posts[i].attendant = NULL;
+	add_progress(&supervisor->past, &attendant->progress);
 	attendant_free(attendant);
 	supervisor->running--;
 	start_posts(supervisor);
@@ -165,35 +205,54 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 	struct supervisor *supervisor = supervisor_of(service);
 	bool hauling = service->mode == JOB_HAUL, canceled = err->kind == ERR_CANCELED;
 
+	if (!hauling && !canceled && err->kind != ERR_NONE && !attendant->complained)
+		print_report(attendant->mailbox->name, REPORT_FAILED, err->text, strlen(err->text)); /* there was no worker to say so */
 	progress_clear();
 	/* Its last outcomes before anything else; if another mailhaul has the database, a little later. */
-	if (hauling && (ledger_commit(service->ledger, NULL) < 0 || (!canceled && record_end(supervisor, attendant, err) < 0))) {
-		sd_event_source *retry;
-
-		if (sd_event_add_time_relative(service->event, &retry, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_ending_retry, attendant) < 0)
+	if (hauling && (ledger_commit(service->ledger, NULL) < 0 || (!canceled && record_end(supervisor, &attendant->mailbox_state, &attendant->log, err) < 0))) {
+		attendant->retry_event = sd_event_source_disable_unref(attendant->retry_event);
+		if (sd_event_add_time_relative(service->event, &attendant->retry_event, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_ending_retry, attendant) < 0)
 			give_up(supervisor, EX_SOFTWARE);
 		return;
 	}
-	if (!canceled)
-		note_exit_code(supervisor, policy_exit_code(err->kind, err->scope));
+	note_exit_code(supervisor, policy_exit_code(err->kind, err->scope));
 	retire(supervisor, attendant);
 }
 
 /* -- starting them -- */
 
-static void start_post(struct supervisor *supervisor, struct post *post)
+/* A mailbox that somebody else is hauling has not failed; one whose password cannot be read has. */
+static void record_failed_start(struct supervisor *supervisor, const struct post *post, const struct error *err)
+{
+	struct log log = {.key = "mailbox", .value = post->mailbox->name};
+	struct mailbox_state mailbox;
+	struct error problem;
+
+	if (err->kind != ERR_CONFIG || state_mailbox_open(supervisor->service.state, supervisor->service.config, post->mailbox, &mailbox, &problem) < 0 ||
+	    record_end(supervisor, &mailbox, &log, err) < 0)
+		log_say(&log, LEVEL_WARNING, "mailbox_failed", "%s", err->text);
+}
+
+/* -1: another mailhaul has the database for a moment. */
+static int start_post(struct supervisor *supervisor, struct post *post)
 {
 	struct error err = {0};
-	struct log log = {.key = "mailbox", .value = post->mailbox->name};
 
 	if (attendant_start(&supervisor->service, post->mailbox, &post->attendant, &err) == 0) {
 		supervisor->running++;
-		return;
+		supervisor->busy = 0;
+		return 0;
 	}
 	post->attendant = NULL;
+	if (err.kind == ERR_TEMP && err.scope == SCOPE_PROGRAM && ++supervisor->busy < BUSY_RETRIES_MAX)
+		return -1;
 	progress_clear();
-	log_say(&log, LEVEL_WARNING, "mailbox_failed", "%s", err.text);
+	if (supervisor->options->mode == JOB_HAUL)
+		record_failed_start(supervisor, post, &err);
+	else
+		print_report(post->mailbox->name, REPORT_FAILED, err.text, strlen(err.text));
 	note_exit_code(supervisor, policy_exit_code(err.kind, err.scope));
+	return 0;
 }
 
 static bool is_due(struct supervisor *supervisor, const struct post *post)
@@ -214,16 +273,38 @@ static bool is_due(struct supervisor *supervisor, const struct post *post)
 	return false;
 }
 
+static int on_start_retry(sd_event_source *source, uint64_t when_us, void *context)
+{
+	(void)source;
+	(void)when_us;
+	start_posts(context);
+	return 0;
+}
+
+static void start_later(struct supervisor *supervisor)
+{
+	supervisor->start_retry = sd_event_source_disable_unref(supervisor->start_retry);
+	if (sd_event_add_time_relative(supervisor->service.event, &supervisor->start_retry, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_start_retry,
+				       supervisor) < 0)
+		give_up(supervisor, EX_SOFTWARE);
+}
+
 static void start_posts(struct supervisor *supervisor)
 {
 	while (supervisor->interrupts == 0 && supervisor->next < supervisor->post_count && supervisor->running < supervisor->places) {
-		struct post *post = &supervisor->posts[supervisor->next++];
+		struct post *post = &supervisor->posts[supervisor->next];
 
-		if (is_due(supervisor, post))
-			start_post(supervisor, post);
+		if (is_due(supervisor, post) && start_post(supervisor, post) < 0) {
+			start_later(supervisor);
+			return;
+		}
+		supervisor->next++;
 	}
-	if (supervisor->running == 0 && (supervisor->next == supervisor->post_count || supervisor->interrupts != 0))
-		sd_event_exit(supervisor->service.event, 0);
+	if (supervisor->running != 0)
+		return;
+	if (supervisor->next != supervisor->post_count)
+		note_exit_code(supervisor, EX_TEMPFAIL); /* interrupted before these had their turn */
+	sd_event_exit(supervisor->service.event, 0);
 }
 
 /* -- for people -- */
@@ -231,38 +312,25 @@ static void start_posts(struct supervisor *supervisor)
 static void on_progress(struct service *service, struct attendant *attendant, const struct record *record)
 {
 	struct supervisor *supervisor = supervisor_of(service);
-	struct progress_total *total = &supervisor->total;
+	struct progress_total now = {0, record->id, record->count, record->size, (uint64_t)record->when}, total;
 
-	attendant->progress_done = record->id;
-	attendant->progress_total = record->count;
-	attendant->progress_bytes = record->size;
-	*total = (struct progress_total){0};
-	for (unsigned i = 0; i < supervisor->post_count; i++) {
-		const struct attendant *each = supervisor->posts[i].attendant;
-
-		if (each == NULL)
-			continue;
-		total->mailboxes++;
-		total->done += each->progress_done;
-		total->messages += each->progress_total;
-		total->done_bytes += each->progress_bytes;
-	}
-	total->bytes = (uint64_t)record->when > total->done_bytes ? (uint64_t)record->when : total->done_bytes;
-	progress_draw(total, supervisor->started_ns);
+	if (now.done < attendant->progress.done || now.messages != attendant->progress.messages || now.bytes != attendant->progress.bytes)
+		add_progress(&supervisor->past, &attendant->progress); /* that was another folder */
+	attendant->progress = now;
+	total = supervisor->past;
+	for (unsigned i = 0; i < supervisor->post_count; i++)
+		if (supervisor->posts[i].attendant != NULL) {
+			total.mailboxes++;
+			add_progress(&total, &supervisor->posts[i].attendant->progress);
+		}
+	progress_draw(&total, supervisor->started_ns);
 }
 
 static void on_report(struct service *service, struct attendant *attendant, enum report what, const char *text, size_t len)
 {
-	static const char *const words[] = {"ok", "warning", "FAILED", ""};
-	char line[4 * RECORD_TEXT_MAX];
-
 	(void)service;
-	escape_into(line, sizeof(line), text, len);
-	if (what == REPORT_ITEM)
-		printf("%s\n", line);
-	else
-		printf("%-8s%s: %s\n", words[what], attendant->mailbox->name, line);
-	fflush(stdout);
+	attendant->complained |= what == REPORT_FAILED;
+	print_report(attendant->mailbox->name, what, text, len);
 }
 
 /* -- signals and the spawner -- */
@@ -299,24 +367,12 @@ static int on_spawner_death(sd_event_source *source, int fd, uint32_t events, vo
 
 /* -- the whole -- */
 
-/* As root there is a user to become; its state directory may have to be made for it first. */
-static int drop_privileges(const struct config *config, struct spawner *spawner, struct error *err)
+static bool is_chosen(const struct supervisor *supervisor, const struct mailbox_config *mailbox)
 {
-	uid_t uid;
-	gid_t gid;
-
-	if (geteuid() != 0)
-		return 0;
-	if (user_find(config->run_as, &uid, &gid, err) < 0)
-		return -1;
-	if (access(config->state_dir, F_OK) < 0) {
-		if (fs_mkdir_parents(config->state_dir, 0755, err) < 0)
-			return -1;
-		if (chmod(config->state_dir, 0700) < 0 || chown(config->state_dir, uid, gid) < 0)
-			return error_errno(err, SCOPE_PROGRAM, "cannot make the state directory %s", config->state_dir);
-	}
-	log_say(NULL, LEVEL_NOTICE, "run_as", "started as root, running as %s from here on", config->run_as);
-	return spawner_become(spawner, config->run_as, err);
+	for (unsigned i = 0; i < supervisor->post_count; i++)
+		if (supervisor->posts[i].mailbox == mailbox)
+			return true;
+	return false;
 }
 
 static void choose_posts(struct supervisor *supervisor)
@@ -328,7 +384,8 @@ static void choose_posts(struct supervisor *supervisor)
 	for (size_t i = 0; i < named; i++) {
 		const struct mailbox_config *mailbox = config_mailbox(config, supervisor->options->names[i]);
 
-		supervisor->posts[supervisor->post_count++] = (struct post){.mailbox = mailbox, .named = true};
+		if (!is_chosen(supervisor, mailbox))
+			supervisor->posts[supervisor->post_count++] = (struct post){.mailbox = mailbox, .named = true};
 	}
 	for (size_t i = 0; named == 0 && i < config->mailbox_count; i++)
 		if (config->mailboxes[i].enabled)
@@ -348,24 +405,54 @@ static int open_state(struct supervisor *supervisor, struct error *err)
 	return 0;
 }
 
-static int open_loop(struct supervisor *supervisor, struct error *err)
+/* What the shell told us to ignore (nohup, a job in the background) stays ignored. */
+static bool is_ignored(int number)
 {
-	static const int stopping[] = {SIGINT, SIGTERM};
+	struct sigaction action;
+
+	return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+static int watch_signals(struct supervisor *supervisor, struct error *err)
+{
+	static const int stopping[] = {SIGINT, SIGTERM, SIGHUP};
 	sigset_t blocked;
-	sd_event *event;
 
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGCHLD); /* sd-event insists, although it watches children by descriptor */
 	for (size_t i = 0; i < ARRAY_SIZE(stopping); i++)
-		sigaddset(&blocked, stopping[i]);
+		if (!is_ignored(stopping[i]))
+			sigaddset(&blocked, stopping[i]);
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(stopping); i++)
+		if (sigismember(&blocked, stopping[i]) == 1 &&
+		    sd_event_add_signal(supervisor->service.event, NULL, stopping[i], on_interrupt, supervisor) < 0)
+			return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch for signals");
+	return 0;
+}
+
+/* A worker costs half a dozen descriptors, and the customary limit of 1024 would end at some 200 mailboxes. Programs that we start do not inherit it. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int open_loop(struct supervisor *supervisor, struct error *err)
+{
+	sd_event *event;
+
+	raise_descriptor_limit();
 	if (sd_event_new(&event) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot make an event loop");
 	supervisor->service.event = event;
-	for (size_t i = 0; i < ARRAY_SIZE(stopping); i++)
-		if (sd_event_add_signal(event, NULL, stopping[i], on_interrupt, supervisor) < 0)
-			return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch for signals");
+	if (watch_signals(supervisor, err) < 0)
+		return -1;
 	if (sd_event_add_io(event, &supervisor->spawner_event, supervisor->service.spawner->fd, EPOLLHUP, on_spawner_death, supervisor) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch the spawner");
 	supervisor->service.ledger = ledger_new(event, supervisor->service.state, on_state_failure, supervisor);
@@ -377,10 +464,13 @@ static void take_down(struct supervisor *supervisor)
 	struct service *service = &supervisor->service;
 
 	progress_clear();
+	if (service->progress != NULL)
+		progress_finish(&supervisor->past, supervisor->started_ns);
 	for (unsigned i = 0; i < supervisor->post_count; i++)
 		attendant_free(supervisor->posts[i].attendant);
 	ledger_free(service->ledger);
 	sd_event_source_disable_unref(supervisor->spawner_event);
+	sd_event_source_disable_unref(supervisor->start_retry);
 	sd_event_unref(service->event);
 	state_close(service->state);
 	free(supervisor->posts);
@@ -411,10 +501,10 @@ int supervisor_run(const struct config *config, struct spawner *spawner, const s
 		.trace = options->trace,
 		.finished = on_finished,
 		.progress = options->show_progress ? on_progress : NULL,
-		.report = on_report,
+		.report = options->mode != JOB_HAUL ? on_report : NULL,
 		.context = &supervisor,
 	};
-	result = drop_privileges(config, spawner, &err);
+	result = privileges_drop(config, spawner, &err);
 	choose_posts(&supervisor);
 	if (result == 0)
 		result = open_state(&supervisor, &err);

@@ -34,33 +34,54 @@ static void report_tls(struct session *session, const char *who)
 
 	if (session->tls.version[0] == '\0')
 		return;
-	report(session, days < CERTIFICATE_WARN_DAYS ? REPORT_WARNING : REPORT_OK, "%s: %s %s, certificate of %s, issued by %s, %" PRId64 " days left, pin_sha256 %s",
-	       who, session->tls.version, session->tls.cipher, session->tls.subject, session->tls.issuer, days, session->tls.pin);
+	report(session, days < CERTIFICATE_WARN_DAYS ? REPORT_WARNING : REPORT_OK,
+		"%s: %s %s, certificate of %s, issued by %s, %" PRId64 " days left, pin_sha256 %s", who, session->tls.version, session->tls.cipher,
+		session->tls.subject, session->tls.issuer, days, session->tls.pin);
 	session->tls = (struct tls_summary){0};
+}
+
+/* Most of these errors begin with the destination's name already. */
+static void report_bad_destination(struct session *session, const char *name, const struct error *err)
+{
+	if (strncmp(err->text, "destination ", strlen("destination ")) == 0)
+		report(session, REPORT_FAILED, "%s", err->text);
+	else
+		report(session, REPORT_FAILED, "destination %s: %s", name, err->text);
+}
+
+static void report_good_destination(struct session *session, const struct dest_config *config, const char *recipient)
+{
+	if (config->kind == DEST_MAILDIR)
+		report(session, REPORT_OK, "destination %s: %s is a Maildir that can be written to", config->name, config->path);
+	else if (config->kind == DEST_MDA)
+		report(session, REPORT_OK, "destination %s: %s is there; whether it delivers shows only when it is run", config->name,
+			config->argv[0]);
+	else
+		report(session, REPORT_OK, "destination %s: reachable, accepts mail for %s", config->name, recipient);
 }
 
 static int check_destination(struct session *session, struct outlet *outlet, unsigned index, struct error *err)
 {
 	const struct job *job = session->job;
+	const struct dest_config *config = outlet->config;
 	int result = 0;
 
 	if (!outlet_ready(outlet)) {
 		*err = outlet->error;
-		report(session, REPORT_FAILED, "destination %s: %s", outlet->config->name, err->text);
+		report_bad_destination(session, config->name, err);
 		return -1;
 	}
-	report_tls(session, outlet->config->name);
+	report_tls(session, config->name);
 	for (unsigned i = 0; i < job->target_count; i++) {
 		const char *recipient = job->targets[i].recipient;
 
 		if (job->targets[i].dest != index)
 			continue;
-		if (dest_probe(outlet->dest, outlet->config->sender != NULL ? outlet->config->sender : "", recipient, err) < 0) {
-			report(session, REPORT_FAILED, "destination %s: %s", outlet->config->name, err->text);
+		if (dest_probe(outlet->dest, config->sender != NULL ? config->sender : "", recipient, err) < 0) {
+			report_bad_destination(session, config->name, err);
 			result = -1;
 		} else {
-			report(session, REPORT_OK, "destination %s: reachable%s%s", outlet->config->name, recipient[0] != '\0' ? ", accepts mail for " : "",
-			       recipient);
+			report_good_destination(session, config, recipient);
 		}
 	}
 	outlet_close(outlet);
@@ -74,8 +95,10 @@ static void report_item(struct session *session, const struct plan_item *item)
 	if (item->date != 0)
 		clock_iso8601(date, item->date);
 	report(session, REPORT_ITEM, "%s%s%-10" PRIu32 " %10" PRIu64 " bytes  %s  %s", session->folder != NULL ? session->folder : "",
-	       session->folder != NULL ? " " : "", item->uid, item->size, date,
-	       item->doubtful != 0 ? "in doubt" : item->open != 0 ? "to be hauled" : "to be disposed of");
+		session->folder != NULL ? " " : "", item->uid, item->size, date,
+		item->doubtful != 0 ? "in doubt"
+		: item->open != 0   ? "to be hauled"
+				    : "to be disposed of");
 }
 
 static int inspect_folder(struct session *session, const char *folder, unsigned index, struct error *err)
@@ -84,8 +107,8 @@ static int inspect_folder(struct session *session, const char *folder, unsigned 
 	int result = plan_make(&plan, session, folder, index, false, err);
 
 	if (result == 0) {
-		report(session, REPORT_OK, "%s: %" PRIu32 " messages, %zu to be hauled (%" PRIu64 " bytes)%s", folder != NULL ? folder : "mailbox", plan.exists,
-		       plan.fetch_count, plan.fetch_bytes, plan.baseline_count != 0 ? ", the others are skipped by first_run" : "");
+		report(session, REPORT_OK, "%s: %" PRIu32 " messages, %zu to be hauled (%" PRIu64 " bytes)%s", folder != NULL ? folder : "mailbox",
+			plan.exists, plan.fetch_count, plan.fetch_bytes, plan.baseline_count != 0 ? ", the others are skipped by first_run" : "");
 		for (size_t i = 0; session->job->mode == JOB_LIST && i < plan.count; i++)
 			report_item(session, &plan.items[i]);
 	}
@@ -98,11 +121,14 @@ static int inspect_source(struct session *session, struct error *err)
 	const struct mailbox_config *mailbox = session->job->mailbox;
 	char *const no_folders[] = {NULL, NULL};
 	char *const *folders = mailbox->folders != NULL ? mailbox->folders : no_folders;
-	int result = 0;
+	int result;
 
-	if (source_open(session->source, err) < 0)
+	result = source_open(session->source, err);
+	if (session->address.len != 0)
+		report(session, REPORT_OK, "%s: connected to %s", mailbox->server.endpoint.host, str_text(&session->address));
+	report_tls(session, mailbox->server.endpoint.host); /* it is worth knowing also when the login failed */
+	if (result < 0)
 		return -1;
-	report_tls(session, mailbox->server.endpoint.host);
 	report(session, REPORT_OK, "logged in at %s as %s", mailbox->server.endpoint.host, mailbox->server.user);
 	for (unsigned i = 0; i == 0 || folders[i] != NULL; i++) {
 		if (inspect_folder(session, folders[i], i, err) == 0)

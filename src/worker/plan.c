@@ -51,13 +51,17 @@ static int compare_item_id(const void *a, const void *b)
 	return id < other ? -1 : id > other;
 }
 
-/* Items come sorted by id. */
-static void note_number(struct view *view, uint64_t id, uint32_t number)
+/* Items come sorted by id. False: a message of another size cannot be the one that had this UIDL before, so it is not disposed of in its place. */
+static bool note_number(struct view *view, uint64_t id, const struct listed *entry)
 {
 	const struct known_item *item = bsearch(&id, view->items, view->header->item_count, sizeof(*view->items), compare_item_id);
 
-	if (item != NULL)
-		view->numbers[item - view->items] = number;
+	if (item == NULL)
+		return true;
+	if (view->mailbox->protocol == PROTOCOL_POP3 && item->size != entry->size)
+		return false;
+	view->numbers[item - view->items] = entry->uid;
+	return true;
 }
 
 static bool is_baseline(const struct view *view, const struct listed *entry)
@@ -99,7 +103,6 @@ static void add_new(struct view *view, const struct listed *entry)
 	item->date = entry->date;
 	item->uid = entry->uid;
 	item->dispose = view->mailbox->after_delivery.what;
-	item->match = view->renumbered || view->plan->match;
 	item->open = packed.baseline ? 0 : UINT64_MAX;
 	view->plan->baseline_count += packed.baseline;
 }
@@ -131,7 +134,8 @@ static int take_entry(void *context, const struct listed *entry, struct error *e
 		return 0;
 	}
 	view->seen[known - view->keys] = 1;
-	note_number(view, known->id, entry->uid);
+	if (!note_number(view, known->id, entry))
+		add_new(view, entry);
 	return 0;
 }
 
@@ -196,8 +200,10 @@ static int record_plan(struct view *view, bool complete, struct session *session
 		return -1;
 	result = channel_call(session->channel, &request, &fd, 1, REC_PLANNED, &answer, NULL, 0, err);
 	fs_close(fd);
-	for (size_t i = 0; result == 0 && i < view->entry_count; i++)
+	for (size_t i = 0; result == 0 && i < view->entry_count; i++) {
 		view->plan->items[i].id += answer.id;
+		view->plan->items[i].match = answer.count != 0;
+	}
 	return result;
 }
 
@@ -297,7 +303,25 @@ static void count_work(struct plan *plan, uint64_t all_targets)
 		plan->items[kept++] = item;
 	}
 	plan->count = kept;
-	qsort(plan->items, plan->count, sizeof(*plan->items), compare_uid);
+	if (plan->count != 0)
+		qsort(plan->items, plan->count, sizeof(*plan->items), compare_uid);
+}
+
+/* max_messages: the oldest go first, the others stay open for the next session. */
+static void limit_work(struct plan *plan, struct session *session)
+{
+	uint32_t max = session->job->mailbox->max_messages;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		if (max != 0 && plan->items[i].open != 0 && session->planned++ >= max) {
+			plan->fetch_count--;
+			plan->fetch_bytes -= plan->items[i].size;
+			continue;
+		}
+		plan->items[kept++] = plan->items[i];
+	}
+	plan->count = kept;
 }
 
 int plan_make(struct plan *plan, struct session *session, const char *folder, unsigned folder_index, bool record, struct error *err)
@@ -320,6 +344,8 @@ int plan_make(struct plan *plan, struct session *session, const char *folder, un
 	if (result == 0) {
 		add_known_items(&view, complete && view.by_key);
 		count_work(plan, session->job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << session->job->target_count) - 1);
+		if (record)
+			limit_work(plan, session);
 	}
 	close_view(&view);
 	return result;

@@ -21,7 +21,7 @@ struct plan_item {
 	uint32_t uid;           /* or POP3 message number; 0: not on the server now */
 	uint8_t dispose;        /* enum disposal */
 	bool held_back;         /* not to be disposed of, whatever becomes of it now */
-	bool match;             /* the folder was renumbered: may have been delivered under another number */
+	bool match;             /* may have been delivered before: under another number, or as what had its UIDL until now */
 };
 
 struct plan {
@@ -34,7 +34,7 @@ struct plan {
 	uint32_t exists;         /* messages in the folder, for list and check */
 	uint64_t uidvalidity;
 	unsigned folder_index;
-	bool match;              /* messages from before a renumbering are still unmatched */
+	bool match;              /* as of the items that were open before */
 	size_t new_count, baseline_count;
 };
 

@@ -37,6 +37,7 @@ void session_init(struct session *session, const struct job *job, struct channel
 		.trace = trace,
 		.trace_context = channel,
 		.tls = &session->tls,
+		.address = &session->address,
 	};
 
 	session->source = source_new(&session->source_context);
@@ -57,6 +58,7 @@ void session_done(struct session *session)
 		outlet_done(&session->outlets[i]);
 	free(session->outlets);
 	spool_file_free(session->spool);
+	str_done(&session->address);
 }
 
 static void log_session(const struct session *session, const struct error *err)
@@ -92,7 +94,7 @@ static bool concerns_folder_only(struct session *session, const struct error *er
 {
 	if (policy_action(err->kind, err->scope) != ACTION_SKIP_FOLDER)
 		return false;
-	log_say(&session->log, LEVEL_WARNING, "folder_skipped", "%s", err->text);
+	log_say(&session->log, LEVEL_INFO, "folder_skipped", "%s", err->text); /* the end of the session says it, once per change */
 	if (session->trouble.kind == ERR_NONE)
 		session->trouble = *err;
 	return true;

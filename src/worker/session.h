@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "channel/channel.h"
 #include "channel/job.h"
 #include "net/tls.h"
@@ -22,11 +23,13 @@ struct session {
 	struct spool_file *spool;
 	struct source *source;
 	struct source_context source_context;
-	struct tls_summary tls;  /* of the source, for check */
+	struct tls_summary tls;  /* of the source or destination opened last, for check */
+	struct str address;      /* of the source, for check */
 	struct outlet *outlets;  /* one per destination of the job */
 	char own_mark[9];
 	const char *folder;      /* being hauled; NULL on POP3 */
 	struct log log;          /* the supervisor adds mailbox= */
+	uint64_t planned;        /* messages to be fetched so far, for max_messages */
 	/* for the line that ends a session */
 	uint64_t hauled, bytes, deferred, held, unfetched;
 	struct error trouble;    /* the first one that kept a message from being hauled, though the session went on */

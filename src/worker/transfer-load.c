@@ -105,17 +105,24 @@ static bool is_looping(const struct message *message, struct error *why)
 	return true;
 }
 
-/* Was it delivered before the server renumbered the folder? Then it is credited, not delivered. */
+/* Was it delivered before the server renumbered the folder, or under a UIDL that is in use again? Then it is credited, not delivered; and while that cannot be told, it is left alone. */
 static bool is_old_acquaintance(struct transfer *transfer, struct haul *haul)
 {
 	struct session *session = transfer->session;
 	struct record request = {.kind = REC_MATCH, .index = transfer->plan->folder_index, .id = haul->id, .has_trace = haul->message->has_trace}, answer;
+	struct error problem;
 
 	memcpy(request.hash, haul->message->hash, sizeof(request.hash));
 	memcpy(request.trace, haul->message->trace, sizeof(request.trace));
-	if (channel_call(session->channel, &request, NULL, 0, REC_MATCHED, &answer, NULL, 0, NULL) < 0 || answer.id == 0)
+	if (channel_call(session->channel, &request, NULL, 0, REC_MATCHED, &answer, NULL, 0, &problem) < 0) {
+		if (session->trouble.kind == ERR_NONE)
+			session->trouble = problem;
+		return true;
+	}
+	if (answer.id == 0)
 		return false;
-	log_say(&session->log, LEVEL_INFO, "recognized", "message %llu was delivered before the server renumbered the folder", (unsigned long long)haul->id);
+	log_say(&session->log, LEVEL_INFO, "recognized", "message %llu is known from before; what is left to do with it, the next session does",
+		(unsigned long long)haul->id);
 	return true;
 }
 
@@ -172,11 +179,14 @@ static void remove_lost(struct transfer *transfer, struct haul *haul)
 
 	for (unsigned i = 0; i < haul->delivery_count; i++) {
 		struct delivery *delivery = &haul->deliveries[i];
+		const struct outlet *outlet = &session->outlets[session->job->targets[delivery->target].dest];
 
-		if (session->outlets[session->job->targets[delivery->target].dest].down)
+		if (outlet->down) {
+			dest_discard(outlet->dest, delivery);
 			free(delivery->prepend);
-		else
+		} else {
 			haul->deliveries[kept++] = *delivery;
+		}
 	}
 	haul->disposable = haul->disposable && kept == haul->delivery_count;
 	haul->delivery_count = haul->unsettled = kept;

@@ -139,6 +139,11 @@ static bool may_load(const struct transfer *transfer)
 
 static int receive(struct transfer *transfer, bool *moved, struct error *err)
 {
+	if (transfer->requested.count == 0 || !may_load(transfer))
+		return 0;
+	if (deadline_passed(transfer->look_by))
+		wire_excuse(transfer->session->source->wire); /* a slow destination kept us away */
+	transfer->look_by = deadline_in_s(2 * TICK_S);
 	while (transfer->requested.count != 0 && may_load(transfer)) {
 		struct haul *haul;
 		int result = source_receive(transfer->session->source, &haul, err);
@@ -342,11 +347,12 @@ static int rest(struct transfer *transfer, struct error *err)
 	return wait_io(fds, count, wake, session->channel, err);
 }
 
-/* The source is lost or to be left: what it still owes us is given up, what has arrived goes on. */
-static void leave_source(struct transfer *transfer)
+/* The source is lost or to be left: what it still owes us is given up, what has arrived goes on. That may end the loop, so there is no rest before. */
+static void leave_source(struct transfer *transfer, bool *moved)
 {
 	struct haul *haul;
 
+	*moved = true;
 	transfer->source_lost = true;
 	transfer->next = transfer->plan->count;
 	transfer->requested.count = 0;
@@ -364,7 +370,7 @@ static void serve_source(struct transfer *transfer, bool *moved)
 	if (transfer->source_lost)
 		return;
 	if (top_up(transfer, moved, &transfer->source_error) < 0 || receive(transfer, moved, &transfer->source_error) < 0)
-		leave_source(transfer);
+		leave_source(transfer, moved);
 }
 
 static int step(struct transfer *transfer, bool *moved, struct error *err)
@@ -372,13 +378,13 @@ static int step(struct transfer *transfer, bool *moved, struct error *err)
 	if (transfer->session->channel->stop && !transfer->stopping) {
 		transfer->stopping = true;
 		error_set(&transfer->source_error, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
-		leave_source(transfer);
+		leave_source(transfer, moved);
 	}
 	serve_source(transfer, moved);
 	if (transfer_close_group(transfer, err) < 0 || offer(transfer, moved, err) < 0 || take_verdicts(transfer, moved, err) < 0)
 		return -1;
 	if (dispose(transfer, moved, &transfer->source_error) < 0)
-		leave_source(transfer);
+		leave_source(transfer, moved);
 	return transfer->session->channel->closed ? -1 : 0;
 }
 

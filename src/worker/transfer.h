@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "mail/haul.h"
 
@@ -40,6 +41,7 @@ struct transfer {
 	unsigned queued_disposals, open_disposals;
 	uint64_t stopped;             /* targets that nothing more is offered to: their recipient is refused whatever the message */
 	bool source_lost, stopping, source_idle;
+	struct deadline look_by;      /* when the source would have been looked at again, had nothing else been in the way */
 	struct error source_error;
 };
 

@@ -82,6 +82,8 @@ static int take_birth_record(struct birth *birth, const struct record *record, c
 		if (record->index > TARGETS_MAX)
 			break;
 		birth->secrets[record->index] = read_secret(fds[0]);
+		if (secret_length(birth->secrets[record->index]) == 0)
+			return error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command printed no password: the first line of its output is empty");
 		return 0;
 	case REC_DIRECTORY:
 		if (record->index >= TARGETS_MAX)
@@ -191,7 +193,8 @@ static int work(struct birth *birth, struct error *err)
 		return -1;
 	session_init(&session, birth->job, &channel, birth->spool_fd, birth->secrets, (const int(*)[3])birth->directories, birth->refusals);
 	result = birth->job->mode == JOB_HAUL ? session_run(&session, err) : session_inspect(&session, err);
-	session_done(&session);
+	if (!channel.closed) /* else messages may be under way still, and nobody is left to tidy up for */
+		session_done(&session);
 	return result;
 }
 

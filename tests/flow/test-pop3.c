@@ -55,6 +55,8 @@ static const struct login_case logins[] = {
 	{{PLAY(sends_user), S("+OK"), END}, ERR_NONE, "", AUTH_DEFAULT},
 	{{PLAY(sends_user), S("-ERR"), END}, ERR_AUTH, "server refused the login", AUTH_DEFAULT},
 	{{PLAY(sends_user), S("-ERR \x1b[31m%s%n \"no\""), END}, ERR_AUTH, "server refused the login: \\x1B[31m%s%n \\x22no\\x22", AUTH_DEFAULT},
+	{{PLAY(sends_user), S("-ERR not with secret"), END}, ERR_AUTH, "server refused the login; its words are not shown", AUTH_DEFAULT},
+	{{PLAY(sends_user), S("+ secret?"), END}, ERR_PROTO, "server did not finish the login; its words are not shown", AUTH_DEFAULT},
 	{{PLAY(sends_user), S("-ERR [AUTH] bad"), END}, ERR_AUTH, "server refused the login: [AUTH] bad", AUTH_DEFAULT},
 	{{PLAY(sends_user), S("-ERR [IN-USE] x"), END}, ERR_TEMP, "in use by another session: [IN-USE] x", AUTH_DEFAULT},
 	{{PLAY(sends_user), S("-ERR [LOGIN-DELAY] x"), END}, ERR_TEMP, "raise poll_every", AUTH_DEFAULT},

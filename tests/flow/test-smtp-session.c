@@ -191,6 +191,7 @@ static void long_tokens_take_two_lines(void **state)
 static void survives_refused_logins(void **state)
 {
 	static const struct step refused[] = {PLAY(offer), C("AUTH PLAIN *"), S("535 5.7.8 wrong"), SILENCE, END};
+	static const struct step repeats[] = {PLAY(offer), C("AUTH PLAIN *"), S("535-5.7.8 wrong"), S("535 " PLAIN_ANNA), SILENCE, END};
 	static const struct step disabled[] = {PLAY(offer), C("AUTH PLAIN *"), S("502 not here"), SILENCE, END};
 	static const struct step later[] = {PLAY(offer), C("AUTH PLAIN *"), S("454 4.7.0 later"), SILENCE, END};
 	static const struct step gone[] = {PLAY(offer), C("AUTH PLAIN *"), CLOSE, END};
@@ -206,6 +207,7 @@ static void survives_refused_logins(void **state)
 	static const struct step no_token[] = {PLAY(greet), S("250-mx"), S("250 AUTH PLAIN"), SILENCE, END};
 	static const struct session_case cases[] = {
 		{.script = refused, .tls = TLS_NONE, .user = true, .kind = ERR_AUTH, .text = "535 5.7.8 wrong"},
+		{.script = repeats, .tls = TLS_NONE, .user = true, .kind = ERR_AUTH, .text = "refused the login; its words are not shown"},
 		{.script = disabled, .tls = TLS_NONE, .user = true, .kind = ERR_AUTH, .text = "502 not here"},
 		{.script = later, .tls = TLS_NONE, .user = true, .kind = ERR_TEMP, .text = "454 4.7.0 later"},
 		{.script = gone, .tls = TLS_NONE, .user = true, .kind = ERR_TEMP, .text = "closed the connection"},

@@ -17,6 +17,7 @@ dovecot_start() {
     # In a process group of its own, and killed as one: nothing is left, and nothing needs a second to notice that it is to leave.
     setsid dovecot -F -c "$DOVECOT_DIR/dovecot.conf" >"$DOVECOT_DIR/start.log" 2>&1 &
     pid=$!
+    disown "$pid"
     at_exit "kill -KILL -- -$pid 2>/dev/null"
     if wait_until 10 dovecot_is_up "$pid" && kill -0 "$pid" 2>/dev/null; then
       return 0

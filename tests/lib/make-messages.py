@@ -123,6 +123,10 @@ def shapes():
     yield "long-line-200k", lambda n: h(n) + b"\n" + b"d" * 200_000 + b"\n"
     yield "from-line", lambda n: h(n) + b"\nFrom nobody Mon Jan  5 10:00:00 2026\n>From quoted\n From indented\nFrom\n"
     yield "from-line-first", lambda n: h(n) + b"\nFrom the first line of the body\n"
+    yield "from-line-message", lambda n: b"From nobody Mon Jan  5 10:00:00 2026\n" + h(n) + b"\nas an mbox has it\n"
+    yield "from-line-quoted", lambda n: b">From nobody Mon Jan  5 10:00:00 2026\n" + h(n) + b"\nas a careless mbox reader leaves it\n"
+    yield "byte-order-mark", lambda n: b"\xef\xbb\xbf" + h(n) + b"\n\xef\xbb\xbfbody\n"
+    yield "utf16-body", lambda n: h(n) + b"\n" + "Grüße\n".encode("utf-16") * 3
     yield "many-received", lambda n: received(n, 90) + h(n) + b"\n" + text(2)
     yield "dkim", lambda n: dkim + h(n, b"do  not   touch  the spaces \t") + b"\n" + b"trailing spaces   \n\ttab\t\n \n\n\n"
     yield "folded", lambda n: h(n, b"folded\n over\n\tseveral\n  lines") + b"\nbody\n"

@@ -90,11 +90,23 @@ postfix_drained() {
 
 # smtp_sink_start DIR: every message becomes a file in DIR/files. Sets SINK_PORT.
 smtp_sink_start() {
-  local dir=$1 pid
+  local dir=$1 pid tries
   mkdir -p "$dir/files"
-  read -r SINK_PORT < <(free_ports 1)
-  (cd "$dir/files" && exec smtp-sink -d "%M." "127.0.0.1:$SINK_PORT" 1000) >"$dir/log" 2>&1 &
-  pid=$!
-  at_exit "kill $pid 2>/dev/null"
-  wait_until 10 bash -c "</dev/tcp/127.0.0.1/$SINK_PORT"
+  for tries in 1 2 3 4 5; do
+    read -r SINK_PORT < <(free_ports 1)
+    # The files are named by the minute and a number: in a directory of their own.
+    (cd "$dir/files" && exec smtp-sink -d "%M." "127.0.0.1:$SINK_PORT" 1000) >"$dir/log" 2>&1 &
+    pid=$!
+    disown "$pid"
+    at_exit "kill $pid 2>/dev/null"
+    wait_until 10 smtp_sink_is_up "$pid" && kill -0 "$pid" 2>/dev/null && return 0
+  done
+  echo "smtp-sink did not start after $tries tries: $(cat "$dir/log")" >&2
+  return 1
+}
+
+# smtp_sink_is_up PID: without a process there is nothing to wait for.
+smtp_sink_is_up() {
+  kill -0 "$1" 2>/dev/null || return 0
+  (: <"/dev/tcp/127.0.0.1/$SINK_PORT") 2>/dev/null
 }

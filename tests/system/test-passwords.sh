@@ -11,8 +11,16 @@ with_password() {
   shift 2
   write_config "$dir" imaps anna "{maildir: $dir/home}"
   sed -i "s|password: secret|password: $yaml|" "$dir/config.yaml"
-  expect "password from $name: run succeeds" 0 '' env "$@" "$MAILHAUL" --config "$dir/config.yaml" run
+  expect "password from $name: run succeeds" 0 '' env "$@" timeout 15 "$MAILHAUL" --config "$dir/config.yaml" run
   check "password from $name: all arrives" arrived_is "$dir/home" 5
+}
+
+# refuses COMMAND REGEX VARIABLE=VALUE
+refuses() {
+  local dir=$WORK/password-$1
+  write_config "$dir" imaps anna "{maildir: $dir/home}"
+  sed -i "s|password: secret|password: {command: [$WORK/secrets/$1]}|" "$dir/config.yaml"
+  expect "password command $1: the error says what is wrong" 78 "$2" env "$3" timeout 20 "$MAILHAUL" --config "$dir/config.yaml" run
 }
 
 system_begin
@@ -34,6 +42,18 @@ chmod 700 "$WORK/secrets/command"
 with_password literal "'pass word: \"1#'"
 with_password file "{file: $WORK/secrets/isp}"
 with_password command "{command: [$WORK/secrets/command, $WORK/secrets/isp]}"
+cat >"$WORK/secrets/agent" <<EOF
+#!/bin/sh
+# Leaves an agent running that keeps the other end of the pipe.
+head -n 1 "\$1"
+sleep 20 &
+EOF
+printf '#!/bin/sh\nexec yes\n' >"$WORK/secrets/endless"
+printf '#!/bin/sh\nread answer </dev/tty\n' >"$WORK/secrets/asks"
+chmod 700 "$WORK/secrets/agent" "$WORK/secrets/endless" "$WORK/secrets/asks"
+with_password agent "{command: [$WORK/secrets/agent, $WORK/secrets/isp]}"
+refuses endless 'prints without end' MAILHAUL_DEADLINE_FACTOR=0.02
+refuses asks 'failed with exit status' MAILHAUL_DEADLINE_FACTOR=1
 with_password environment "{env: ISP_PASSWORD}" 'ISP_PASSWORD=pass word: "1#'
 with_password credential "{credential: isp}" CREDENTIALS_DIRECTORY="$WORK/secrets"
 

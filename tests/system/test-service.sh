@@ -7,8 +7,9 @@
 
 COUNT=10
 
+# The leak check of a sanitized build wants calls that the unit forbids.
 as_service() {
-  timeout --kill-after=5 120 python3 "$LIB/as-service.py" "$TOP/systemd/mailhaul-run.service.in" "$@"
+  ASAN_OPTIONS=detect_leaks=0 timeout --kill-after=5 120 python3 "$LIB/as-service.py" "$TOP/systemd/mailhaul-run.service.in" "$@"
 }
 
 system_begin

@@ -86,6 +86,40 @@ static void wipes_other_memory(void **state)
 	secret_wipe(NULL, 0);
 }
 
+static void is_found_however_it_is_repeated(void **state)
+{
+	static const struct {
+		const char *secret, *text;
+		bool found;
+	} cases[] = {
+		{"hunter2", "hunter2", true},
+		{"hunter2", "NO hunter2 is wrong", true},
+		{"hunter2", "NO hunter is wrong", false},
+		{"hunter2", "hunter", false},
+		{"hunter2", "", false},
+		{"a\"b\\c", "LOGIN \"anna\" \"a\\\"b\\\\c\"", true},
+		{"a\"b\\c", "a\"b\\c", true},
+		{"\\", "\\", false},
+		{"hunter2", "aHVudGVyMg==", true},		  /* base64 of the secret alone */
+		{"hunter2", "NO AGFubmEAaHVudGVyMg==", true},	  /* of PLAIN: \0anna\0hunter2 */
+		{"hunter2", "NO AGFubmFhAGh1bnRlcjI=", true},	  /* \0annaa\0hunter2 */
+		{"hunter2", "NO AGFubmFhYQBodW50ZXIyAQ==", true}, /* \0annaaa\0hunter2\1 */
+		{"hunter2", "NO AGFubmEAaHVudGVyMw==", true},	  /* hunter3: the last bits are not looked at */
+		{"hunter2", "NO AGFubmEAaG9udGVyMg==", false},	  /* honter2 */
+		{"x", "y", false},
+		{"", "anything", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct secret *secret = secret_new(cases[i].secret, strlen(cases[i].secret));
+
+		if (secret_is_in(secret, cases[i].text, strlen(cases[i].text)) != cases[i].found)
+			fail_msg("\"%s\" in \"%s\"", cases[i].secret, cases[i].text);
+		secret_free(secret);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -94,6 +128,7 @@ int main(void)
 		cmocka_unit_test(a_forked_child_finds_nothing),
 		cmocka_unit_test(its_memory_is_gone_after_free),
 		cmocka_unit_test(wipes_other_memory),
+		cmocka_unit_test(is_found_however_it_is_repeated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,10 @@ static void made_once_and_found_again(void **ctx)
 
 static void read_only_makes_nothing(void **ctx)
 {
+	static char name[] = "isp", host[] = "imap.example";
+	const struct mailbox_config never_hauled = {.name = name, .protocol = PROTOCOL_IMAP, .server.endpoint.host = host};
 	struct room *room = *ctx;
+	struct mailbox_state mailbox;
 	struct state *state;
 	int64_t folder;
 
@@ -113,6 +116,8 @@ static void read_only_makes_nothing(void **ctx)
 	assert_int_equal(strlen(state_installation(state)), 32);
 	assert_int_equal(state_folder_open(state, 1, "INBOX", &folder, &room->error), -1);
 	assert_int_equal(room->error.kind, ERR_LOCAL);
+	assert_int_equal(state_mailbox_open(state, NULL, &never_hauled, &mailbox, &room->error), 0);
+	assert_int_equal(mailbox.id, 0);
 	state_close(state);
 }
 

@@ -122,6 +122,14 @@ static void cuts_escaped_text_cleanly(void **state)
 	assert_null(escape_into(NULL, 0, "a", 1));
 }
 
+static void leaves_quotes_to_people(void **state)
+{
+	char text[40];
+
+	(void)state;
+	assert_string_equal(printable_into(text, sizeof(text), "\"\\\x1b\n\xe4", 5), "\"\\\\x1B\\x0A\\xE4");
+}
+
 static void compares_ascii_without_case(void **state)
 {
 	(void)state;
@@ -178,6 +186,7 @@ int main(void)
 		cmocka_unit_test(adding_nothing_is_fine),
 		cmocka_unit_test(escapes_remote_text),
 		cmocka_unit_test(cuts_escaped_text_cleanly),
+		cmocka_unit_test(leaves_quotes_to_people),
 		cmocka_unit_test(compares_ascii_without_case),
 		cmocka_unit_test(parses_numbers_with_a_limit),
 	};

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "base/secret.h"
 #include "base/fs.h"
 #include "base/mem.h"
 #include "channel/channel.h"
@@ -434,6 +435,7 @@ static void a_trace_shows_lines_but_no_secret_and_no_mail(void **state)
 {
 	struct error err = {0};
 	struct str trace = {0};
+	struct secret *secret = secret_new("hunter2", 7);
 	char *line;
 	size_t len;
 	int peer;
@@ -441,10 +443,16 @@ static void a_trace_shows_lines_but_no_secret_and_no_mail(void **state)
 
 	(void)state;
 	wire_set_trace(wire, note, &trace);
+	wire_guard(wire, secret);
 	wire_add(wire, "A1 LOGIN anna \"", 15);
 	wire_add_secret(wire, "hunter2", 7);
 	wire_add(wire, "\"\r\nA2 SELECT INBOX\r\n", 20);
 	assert_int_equal(wire_flush(wire, &err), 0);
+	say(peer, "* OK hunter2? YWh1bnRlcjI=\r\nA1 OK\r\n", 35);
+	assert_int_equal(wire_line(wire, &line, &len, &err), 0);
+	assert_string_equal(line, "* OK hunter2? YWh1bnRlcjI="); /* what the protocol sees is what was said */
+	assert_int_equal(wire_line(wire, &line, &len, &err), 0);
+	wire_guard_end(wire, "server", NULL);
 	say(peer, "* 1 FETCH {5}\r\ndear!)\r\n", 23);
 	assert_int_equal(wire_line(wire, &line, &len, &err), 0);
 	wire_consume(wire, 2);
@@ -455,9 +463,11 @@ static void a_trace_shows_lines_but_no_secret_and_no_mail(void **state)
 	wire_add(wire, "half", 4);
 	assert_int_equal(wire_flush(wire, &err), 0);
 	wire_free(wire);
-	assert_string_equal(str_text(&trace), ">A1 LOGIN anna \"*\"\n>A2 SELECT INBOX\n<* 1 FETCH {5}\n<(5 bytes of data)\n<)\n>BDAT 7 LAST\n"
+	assert_string_equal(str_text(&trace), ">A1 LOGIN anna \"*\"\n>A2 SELECT INBOX\n<(a line that repeats the password)\n<A1 OK\n<* 1 FETCH "
+					      "{5}\n<(5 bytes of data)\n<)\n>BDAT 7 LAST\n"
 					      ">(7 bytes of data)\n>half\n");
 	str_done(&trace);
+	secret_free(secret);
 	close(peer);
 }
 

@@ -1,0 +1,317 @@
+/* test-attendant.c - the supervisor's side of a session, with a child process in the worker's place that lies, floods, hangs or talks nonsense: the session
+ * comes to an end, and the supervisor goes on. */
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "channel/channel.h"
+#include "supervisor/attendant.h"
+#include "supervisor/ledger.h"
+#include "tests/unit/state-fixture.h"
+
+#define DEADLINE_S 20
+
+struct bench {
+	struct fixture fixture;
+	struct service service;
+	struct attendant *attendant;
+	struct dest_config dests[1];
+	struct error result;
+	bool finished, ledger_failed, late;
+};
+
+static void on_finished(struct service *service, struct attendant *attendant, const struct error *err)
+{
+	struct bench *bench = service->context;
+
+	(void)attendant;
+	bench->result = *err;
+	bench->finished = true;
+}
+
+static void on_ledger_failure(void *context, const struct error *err)
+{
+	struct bench *bench = context;
+
+	bench->ledger_failed = true;
+	bench->result = *err;
+}
+
+static int on_late(sd_event_source *source, uint64_t when_us, void *context)
+{
+	(void)source;
+	(void)when_us;
+	((struct bench *)context)->late = true;
+	return 0;
+}
+
+static int begin(void **ctx)
+{
+	static char cat[] = "/bin/cat", name[] = "home", *argv[] = {cat, NULL};
+	struct bench *bench = xcalloc(1, sizeof(*bench));
+	struct attendant *attendant;
+
+	fixture_begin(&bench->fixture, PROTOCOL_IMAP);
+	bench->service = (struct service){.state = bench->fixture.state, .mode = JOB_HAUL, .finished = on_finished, .context = bench};
+	assert_true(sd_event_new(&bench->service.event) >= 0);
+	bench->service.ledger = ledger_new(bench->service.event, bench->fixture.state, on_ledger_failure, bench);
+	bench->dests[0] = (struct dest_config){.name = name, .kind = DEST_MDA, .argv = argv};
+
+	attendant = xcalloc(1, sizeof(*attendant));
+	*attendant = (struct attendant){.service = &bench->service, .mailbox = &bench->fixture.config, .mailbox_state.id = bench->fixture.mailbox};
+	attendant->log = (struct log){.key = "mailbox", .value = "anna"};
+	attendant->lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd = attendant->waiting_fd =
+		attendant->worker.pidfd = -1;
+	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
+	attendant->folder_ids = xcalloc(2, sizeof(*attendant->folder_ids));
+	attendant->job.destination_count = attendant->job.target_count = attendant->configured_targets = 1;
+	attendant->job.destinations = xmalloc(sizeof(bench->dests));
+	memcpy(attendant->job.destinations, bench->dests, sizeof(bench->dests));
+	attendant->job.targets[0] = (struct target){0, xstrdup("anna@home")};
+	bench->attendant = attendant;
+	*ctx = bench;
+	return 0;
+}
+
+static int end(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	deadline_set_factor(1);
+	attendant_free(bench->attendant);
+	ledger_free(bench->service.ledger);
+	sd_event_unref(bench->service.event);
+	fixture_end(&bench->fixture);
+	free(bench);
+	return 0;
+}
+
+/* Until the condition holds; a hang is a failure. */
+static void run_until(struct bench *bench, const bool *condition)
+{
+	sd_event_source *deadline;
+
+	assert_true(sd_event_add_time_relative(bench->service.event, &deadline, CLOCK_MONOTONIC, DEADLINE_S * 1000000ULL, 0, on_late, bench) >= 0);
+	while (!*condition && !bench->late)
+		assert_true(sd_event_run(bench->service.event, UINT64_MAX) >= 0);
+	sd_event_source_disable_unref(deadline);
+	assert_false(bench->late);
+}
+
+/* The child says it and then hangs. */
+static void give_worker(struct bench *bench, void (*say)(int channel_fd))
+{
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	bench->attendant->channel_fd = ends[0];
+	bench->attendant->worker.pid = fork();
+	assert_true(bench->attendant->worker.pid >= 0);
+	if (bench->attendant->worker.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ends[0]);
+		say(ends[1]);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	bench->attendant->worker.pidfd = (int)syscall(SYS_pidfd_open, bench->attendant->worker.pid, 0);
+	assert_true(bench->attendant->worker.pidfd >= 0);
+	assert_int_equal(attendant_watch(bench->attendant, &bench->fixture.error), 0);
+}
+
+static void send_patiently(int fd, struct record *record, const int *fds, unsigned count)
+{
+	while (record_send(fd, record, fds, count) == 0) {
+		struct pollfd writable = {.fd = fd, .events = POLLOUT};
+
+		poll(&writable, 1, -1);
+	}
+}
+
+/* -- lies and nonsense -- */
+
+static void say_too_much_about_nothing(int fd)
+{
+	for (uint32_t seq = 1; seq <= 2 * CHANNEL_WINDOW; seq++)
+		send_patiently(fd, &(struct record){.kind = REC_DISPOSED, .seq = seq, .id = 1000 + seq}, NULL, 0);
+}
+
+static void say_half_a_record(int fd)
+{
+	send(fd, "abc", 3, MSG_NOSIGNAL);
+}
+
+static void say_in_the_wrong_order(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_UNFETCHED, .seq = 2, .id = 1}, NULL, 0);
+}
+
+static void say_what_only_we_say(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_ACK}, NULL, 0);
+}
+
+static void say_nothing(int fd)
+{
+	(void)fd;
+}
+
+static void test_ends_what_lies(void **ctx)
+{
+	static void (*const cases[])(int) = {say_too_much_about_nothing, say_half_a_record, say_in_the_wrong_order, say_what_only_we_say};
+	struct bench *bench;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		end(ctx);
+		begin(ctx);
+		bench = *ctx;
+		give_worker(bench, cases[i]);
+		run_until(bench, &bench->finished);
+		assert_int_equal(bench->result.kind, ERR_LOCAL);
+		assert_int_equal(bench->result.scope, SCOPE_MAILBOX);
+		assert_false(bench->ledger_failed);
+	}
+}
+
+static void test_ends_one_that_records_while_it_should_only_look(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	bench->service.mode = JOB_CHECK;
+	give_worker(bench, say_too_much_about_nothing);
+	run_until(bench, &bench->finished);
+	assert_non_null(strstr(bench->result.text, "only look"));
+}
+
+static void test_ends_one_that_says_nothing(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	deadline_set_factor(1e-5);
+	give_worker(bench, say_nothing);
+	run_until(bench, &bench->finished);
+	assert_non_null(strstr(bench->result.text, "said nothing"));
+}
+
+/* -- a message that is no file -- */
+
+/* Its reader would wait for a writer for ever. */
+static void run_with_a_pipe(int fd)
+{
+	struct record request = {.kind = REC_RUN}, answer;
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+	int ends[2], fds[RECORD_FDS_MAX];
+	unsigned count;
+
+	if (pipe(ends) < 0)
+		return;
+	close(ends[1]);
+	record_set_text(&request, "\0anna@home", sizeof("\0anna@home"));
+	send_patiently(fd, &request, ends, 1);
+	poll(&readable, 1, -1);
+	if (record_receive(fd, &answer, fds, &count) > 0 && answer.kind == REC_FAILED)
+		send_patiently(fd, &(struct record){.kind = REC_END}, NULL, 0);
+	_exit(0);
+}
+
+static void test_does_not_wait_for_the_other_end_of_a_pipe(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	alarm(DEADLINE_S); /* the loop itself would be stuck */
+	give_worker(bench, run_with_a_pipe);
+	run_until(bench, &bench->finished);
+	alarm(0);
+	assert_int_equal(bench->result.kind, ERR_NONE);
+}
+
+/* -- a program whose worker is gone -- */
+
+static void on_program_end(struct attendant *attendant)
+{
+	(void)attendant;
+	fail_msg("nobody waits for it any more");
+}
+
+static void test_kills_and_reaps_what_is_given_up(void **ctx)
+{
+	static char sh[] = "/bin/sh", option[] = "-c", script[] = "sleep 100 & wait", *argv[] = {sh, option, script, NULL};
+	struct bench *bench = *ctx;
+	struct spawner spawner = {.fd = -1};
+	struct program *program = &bench->attendant->command;
+	pid_t pid;
+
+	assert_int_equal(spawner_start(&spawner, &bench->fixture.error), 0);
+	bench->service.spawner = &spawner;
+	assert_int_equal(
+		program_start(bench->attendant, program, argv, NULL, NULL, (const int[3]){0, 1, 2}, 0, on_program_end, &bench->fixture.error), 0);
+	pid = program->child.pid;
+	assert_int_equal(kill(pid, 0), 0);
+	program_done(program);
+	while (kill(pid, 0) == 0)
+		assert_true(sd_event_run(bench->service.event, DEADLINE_S * 1000000ULL) > 0);
+	assert_int_equal(kill(-pid, 0), -1);
+	spawner_stop(&spawner);
+}
+
+/* -- a database that somebody else has -- */
+
+static int on_release(sd_event_source *source, uint64_t when_us, void *context)
+{
+	sqlite3 *other = context;
+
+	(void)source;
+	(void)when_us;
+	assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	return 0;
+}
+
+static void test_keeps_all_records_while_the_database_is_busy(void **ctx)
+{
+	struct bench *bench = *ctx;
+	uint64_t id = plan_uids(&bench->fixture, 1, 1, 1);
+	char *path = xasprintf("%s/state.db", bench->fixture.dir);
+	const uint32_t count = 4 * LEDGER_MAX;
+	sd_event_source *release;
+	sqlite3 *other;
+	bool all = false;
+
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (uint32_t seq = 1; seq <= count; seq++)
+		ledger_add(bench->service.ledger, bench->attendant, &(struct record){.kind = REC_UNFETCHED, .seq = seq, .id = id, .error = ERR_TEMP});
+	assert_int_equal(bench->attendant->acknowledged, 0);
+	assert_true(sd_event_add_time_relative(bench->service.event, &release, CLOCK_MONOTONIC, 50000, 0, on_release, other) >= 0);
+	while (!all) {
+		assert_true(sd_event_run(bench->service.event, DEADLINE_S * 1000000ULL) > 0);
+		all = bench->attendant->acknowledged == count;
+	}
+	assert_false(bench->ledger_failed);
+	assert_int_equal(number(&bench->fixture, "SELECT attempts FROM message"), count);
+	sd_event_source_disable_unref(release);
+	sqlite3_close(other);
+	free(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_ends_what_lies, begin, end),
+		cmocka_unit_test_setup_teardown(test_ends_one_that_records_while_it_should_only_look, begin, end),
+		cmocka_unit_test_setup_teardown(test_ends_one_that_says_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(test_does_not_wait_for_the_other_end_of_a_pipe, begin, end),
+		cmocka_unit_test_setup_teardown(test_kills_and_reaps_what_is_given_up, begin, end),
+		cmocka_unit_test_setup_teardown(test_keeps_all_records_while_the_database_is_busy, begin, end),
+	};
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
