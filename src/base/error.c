@@ -73,8 +73,15 @@ int error_prefix(struct error *err, const char *format, ...)
 const char *error_kind_name(enum error_kind kind)
 {
 	static const char *const names[] = {
-		[ERR_NONE] = "none",	   [ERR_TEMP] = "temporary",   [ERR_AUTH] = "login",	 [ERR_TLS] = "tls",	      [ERR_PROTO] = "protocol",
-		[ERR_REFUSED] = "refused", [ERR_LOCAL] = "local", [ERR_CONFIG] = "config", [ERR_CANCELED] = "canceled",
+		[ERR_NONE] = "none",
+		[ERR_TEMP] = "temporary",
+		[ERR_AUTH] = "login",
+		[ERR_TLS] = "tls",
+		[ERR_PROTO] = "protocol",
+		[ERR_REFUSED] = "refused",
+		[ERR_LOCAL] = "local",
+		[ERR_CONFIG] = "config",
+		[ERR_CANCELED] = "canceled",
 	};
 
 	return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";
@@ -83,8 +90,12 @@ const char *error_kind_name(enum error_kind kind)
 const char *error_scope_name(enum error_scope scope)
 {
 	static const char *const names[] = {
-		[SCOPE_MESSAGE] = "message", [SCOPE_RECIPIENT] = "recipient",	  [SCOPE_FOLDER] = "folder",
-		[SCOPE_MAILBOX] = "mailbox", [SCOPE_DESTINATION] = "destination", [SCOPE_PROGRAM] = "program",
+		[SCOPE_MESSAGE] = "message",
+		[SCOPE_RECIPIENT] = "recipient",
+		[SCOPE_FOLDER] = "folder",
+		[SCOPE_MAILBOX] = "mailbox",
+		[SCOPE_DESTINATION] = "destination",
+		[SCOPE_PROGRAM] = "program",
 	};
 
 	return (unsigned)scope < sizeof(names) / sizeof(names[0]) ? names[scope] : "unknown";

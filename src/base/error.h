@@ -18,8 +18,8 @@ enum error_kind {
 enum error_scope {
 	SCOPE_MESSAGE,
 	SCOPE_RECIPIENT,
-	SCOPE_FOLDER,      /* on the server */
-	SCOPE_MAILBOX,     /* an entry of the configuration */
+	SCOPE_FOLDER,  /* on the server */
+	SCOPE_MAILBOX, /* an entry of the configuration */
 	SCOPE_DESTINATION,
 	SCOPE_PROGRAM,
 };
@@ -32,8 +32,7 @@ struct error {
 };
 
 /* All return -1, so that callers write: return error_set(...). Over-long texts are cut. err may be NULL. */
-int error_set(struct error *err, enum error_kind kind, enum error_scope scope, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+int error_set(struct error *err, enum error_kind kind, enum error_scope scope, const char *format, ...) __attribute__((format(printf, 4, 5)));
 int error_code(struct error *err, enum error_kind kind, enum error_scope scope, int code, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 /* Appends ": " and the text of errno; code = errno. ENOSPC, EDQUOT and EROFS included: kind is ERR_LOCAL. */

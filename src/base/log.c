@@ -109,7 +109,7 @@ int log_entry_check(const struct log_entry *entry)
 	unsigned fields = 0;
 
 	if ((unsigned)entry->level > LEVEL_DEBUG || memchr(entry->event, '\0', sizeof(entry->event)) == NULL || !is_word(entry->event) ||
-	    entry->len > sizeof(entry->data) || (entry->len != 0 && end[-1] != '\0'))
+		entry->len > sizeof(entry->data) || (entry->len != 0 && end[-1] != '\0'))
 		return -1;
 	for (; at < end; fields++) {
 		if (!is_word(at))

@@ -18,8 +18,8 @@ void str_addf(struct str *str, const char *format, ...) __attribute__((format(pr
 void str_vaddf(struct str *str, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 /* Room for at least len more bytes; returns where they go. The caller sets str->len. */
 char *str_reserve(struct str *str, size_t len);
-void str_clear(struct str *str);         /* keeps the memory */
-void str_done(struct str *str);          /* frees it; all-zero again */
+void str_clear(struct str *str);             /* keeps the memory */
+void str_done(struct str *str);              /* frees it; all-zero again */
 const char *str_text(const struct str *str); /* never NULL */
 
 /* Remote bytes as printable ASCII: everything outside 0x20-0x7E, the backslash and the double quote become \xHH.

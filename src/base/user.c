@@ -14,8 +14,9 @@ int user_find(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct error *er
 
 	if (user == NULL)
 		return error_set(err, ERR_CONFIG, SCOPE_PROGRAM,
-				 "there is no user \"%s\" to run as; make one with: useradd --system --home-dir /var/lib/mailhaul --shell /usr/sbin/nologin %s",
-				 name, name);
+			"there is no user \"%s\" to run as; make one with: useradd --system --home-dir /var/lib/mailhaul --shell /usr/sbin/nologin "
+			"%s",
+			name, name);
 	if (user->pw_uid == 0)
 		return error_set(err, ERR_CONFIG, SCOPE_PROGRAM, "mailhaul does not haul mail as root; name another user in run_as");
 	*ret_uid = user->pw_uid;
@@ -26,7 +27,7 @@ int user_find(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct error *er
 static void change_environment(const char *name)
 {
 	static const char *const of_a_session[] = {"XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS", "SSH_AUTH_SOCK",
-						   "GNUPGHOME", "PASSWORD_STORE_DIR", "TMPDIR"};
+		"GNUPGHOME", "PASSWORD_STORE_DIR", "TMPDIR"};
 	const struct passwd *user = getpwnam(name);
 
 	for (size_t i = 0; i < ARRAY_SIZE(of_a_session); i++)

@@ -103,8 +103,8 @@ int channel_send(struct channel *channel, struct record *record, const int *fds,
 	}
 }
 
-int channel_call(struct channel *channel, struct record *request, const int *fds, unsigned fd_count, enum record_kind answer, struct record *ret_answer,
-		 int *ret_fds, unsigned max_fds, struct error *err)
+int channel_call(struct channel *channel, struct record *request, const int *fds, unsigned fd_count, enum record_kind answer,
+	struct record *ret_answer, int *ret_fds, unsigned max_fds, struct error *err)
 {
 	drop_answer(channel);
 	if (channel_send(channel, request, fds, fd_count, err) < 0)
@@ -113,7 +113,8 @@ int channel_call(struct channel *channel, struct record *request, const int *fds
 		if (wait_io(NULL, 0, DEADLINE_NEVER, channel, err) < 0)
 			return -1;
 	if (channel->answer.kind == REC_FAILED) {
-		error_code(err, channel->answer.error, channel->answer.scope, (int)channel->answer.code, "%.*s", (int)channel->answer.len, channel->answer.text);
+		error_code(err, channel->answer.error, channel->answer.scope, (int)channel->answer.code, "%.*s", (int)channel->answer.len,
+			channel->answer.text);
 		drop_answer(channel);
 		return -1;
 	}
@@ -121,7 +122,8 @@ int channel_call(struct channel *channel, struct record *request, const int *fds
 		enum record_kind got = channel->answer.kind;
 
 		drop_answer(channel);
-		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "expected %s from the supervisor, got %s", record_kind_name(answer), record_kind_name(got));
+		return error_set(
+			err, ERR_LOCAL, SCOPE_PROGRAM, "expected %s from the supervisor, got %s", record_kind_name(answer), record_kind_name(got));
 	}
 	memcpy(ret_answer, &channel->answer, record_size(&channel->answer));
 	for (unsigned i = 0; i < channel->answer_fd_count; i++) {

@@ -36,8 +36,8 @@ int channel_send(struct channel *channel, struct record *record, const int *fds,
 /* Takes everything that has come: acknowledgements, STOP, an answer. Never blocks. -1 only when the supervisor is gone. */
 int channel_drain(struct channel *channel, struct error *err);
 /* Sends a request and waits for the answer of that kind. REC_FAILED becomes *err. Descriptors in the answer belong to the caller. */
-int channel_call(struct channel *channel, struct record *request, const int *fds, unsigned fd_count, enum record_kind answer, struct record *ret_answer,
-		 int *ret_fds, unsigned max_fds, struct error *err);
+int channel_call(struct channel *channel, struct record *request, const int *fds, unsigned fd_count, enum record_kind answer,
+	struct record *ret_answer, int *ret_fds, unsigned max_fds, struct error *err);
 /* Sleeps until everything sent is acknowledged. */
 int channel_settle(struct channel *channel, struct error *err);
 static inline bool channel_is_durable(const struct channel *channel, uint32_t seq)

@@ -21,11 +21,11 @@ struct target {
 
 struct job {
 	enum job_mode mode;
-	bool trace;               /* send REC_TRACE */
-	unsigned log_level;       /* least important level worth sending */
-	unsigned sandbox;         /* enum sandbox_mode */
-	char *host;               /* our own name, for Received and Maildir */
-	char *installation;       /* random, from the state: makes X-Mailhaul-Id ours */
+	bool trace;         /* send REC_TRACE */
+	unsigned log_level; /* least important level worth sending */
+	unsigned sandbox;   /* enum sandbox_mode */
+	char *host;         /* our own name, for Received and Maildir */
+	char *installation; /* random, from the state: makes X-Mailhaul-Id ours */
 	struct mailbox_config *mailbox;
 	struct dest_config *destinations; /* of deliver_to, in order, plus those that open messages still name */
 	unsigned destination_count;

@@ -13,15 +13,15 @@
 
 enum record_kind {
 	/* supervisor -> worker */
-	REC_JOB = 1, /* fds: the encoded job (sealed), the spool file; the first record a worker gets */
-	REC_SECRET,  /* index: which (job_secret); fd: a pipe to read it from */
-	REC_READY,   /* that was all: seal yourself and begin */
+	REC_JOB = 1,   /* fds: the encoded job (sealed), the spool file; the first record a worker gets */
+	REC_SECRET,    /* index: which (job_secret); fd: a pipe to read it from */
+	REC_READY,     /* that was all: seal yourself and begin */
 	REC_DIRECTORY, /* index: target destination; fds: tmp, new, cur of a Maildir; or none, and why not */
-	REC_ACK,     /* seq: all durable records up to here are on disk */
-	REC_STOP,    /* leave at the next message boundary */
+	REC_ACK,       /* seq: all durable records up to here are on disk */
+	REC_STOP,      /* leave at the next message boundary */
 	/* answers to the requests below */
-	REC_KNOWN,     /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if REC_MATCH is to be asked before open ones are delivered */
-	REC_PLANNED,   /* to REC_PLAN; id: of the first new message, the others follow on; count: 1 if REC_MATCH is to be asked before they are delivered */
+	REC_KNOWN, /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if REC_MATCH is to be asked before open ones are delivered */
+	REC_PLANNED, /* to REC_PLAN; id: of the first new message, the others follow on; count: 1 if REC_MATCH is to be asked before they are delivered */
 	REC_CONNECTED, /* to REC_CONNECT; fd; text: the address reached */
 	REC_FILE,      /* to REC_WANT_FILE; fd: an unnamed file in the state directory */
 	REC_STARTED,   /* to REC_RUN; fd: the program's stderr, to read until its end */
@@ -33,9 +33,9 @@ enum record_kind {
 	REC_FOLDER,       /* index: folder of the job; uidvalidity; count: messages it has; flag COMPLETE: send all known keys */
 	REC_PLAN,         /* fd: struct plan_file, sealed; uidvalidity; flags */
 	REC_WANT_FILE,
-	REC_RUN,          /* index: destination (an mda); fd: its stdin; text: "sender\0recipient\0" */
-	REC_WAIT,         /* how did the program end? asked when its stderr has ended; when != 0: kill it first */
-	REC_MATCH,        /* index: folder; id, hash, trace: was this one delivered before, under another UID or UIDL or the same UIDL? credited if so */
+	REC_RUN,   /* index: destination (an mda); fd: its stdin; text: "sender\0recipient\0" */
+	REC_WAIT,  /* how did the program end? asked when its stderr has ended; when != 0: kill it first */
+	REC_MATCH, /* index: folder; id, hash, trace: was this one delivered before, under another UID or UIDL or the same UIDL? credited if so */
 	/* worker -> supervisor: durable, numbered, acknowledged */
 	REC_INTENT = 64, /* id, targets, size, hash, trace, when */
 	REC_OUTCOME,     /* id, index: target, verdict, error, scope, code, text: the peer's words */
@@ -50,15 +50,15 @@ enum record_kind {
 };
 
 enum record_flag {
-	REC_WAITING = 1,       /* I sleep until this is durable: commit now */
-	REC_COMPLETE = 2,      /* FOLDER: all keys wanted; PLAN: the listing was complete, what it lacks is gone */
+	REC_WAITING = 1,  /* I sleep until this is durable: commit now */
+	REC_COMPLETE = 2, /* FOLDER: all keys wanted; PLAN: the listing was complete, what it lacks is gone */
 };
 
 enum verdict {
 	VERDICT_ACCEPTED = 1,
-	VERDICT_DEFERRED, /* not now: scope says whom it concerns */
-	VERDICT_REFUSED,  /* not ever, says the peer: held */
-	VERDICT_IN_DOUBT, /* the last byte went out, no answer came */
+	VERDICT_DEFERRED,  /* not now: scope says whom it concerns */
+	VERDICT_REFUSED,   /* not ever, says the peer: held */
+	VERDICT_IN_DOUBT,  /* the last byte went out, no answer came */
 	VERDICT_RETRACTED, /* intended, but the last byte never left: as if never intended */
 };
 
@@ -78,7 +78,7 @@ struct record {
 	uint32_t code;
 	uint8_t verdict, error, scope, reserved;
 	uint8_t hash[32], trace[32];
-	uint16_t len; /* of text */
+	uint16_t len;      /* of text */
 	uint8_t has_trace; /* trace rests on at least one Received field */
 	uint8_t reserved2[5];
 	char text[RECORD_TEXT_MAX];
@@ -88,18 +88,18 @@ bool record_is_durable(enum record_kind kind);
 /* Everything that can be known without state: kind allowed in that direction, lengths, enumerators, NULs where they belong.
  * Returns NULL, or what is wrong. */
 const char *record_check(const struct record *record, size_t received_bytes, unsigned fd_count, bool from_worker);
-size_t record_size(const struct record *record); /* bytes on the channel */
+size_t record_size(const struct record *record);                            /* bytes on the channel */
 void record_set_text(struct record *record, const void *bytes, size_t len); /* cut at RECORD_TEXT_MAX */
 const char *record_kind_name(enum record_kind kind);
 
 /* What the supervisor knows of a folder, in a sealed memory file: this header, then items, then keys. */
 struct known_header {
-	uint64_t uidvalidity;   /* as stored; another one than the server's: renumbered */
-	uint64_t mark;          /* IMAP: every UID up to here has been planned or belongs to the baseline */
-	uint64_t item_count;    /* struct known_item, sorted by id: open, in doubt, or owed a disposal, and due now */
-	uint64_t key_count;     /* struct known_key, sorted by hash: all that the folder holds as far as we know */
-	uint8_t first_run;      /* nothing was ever planned here: first_run of the configuration applies */
-	uint8_t want_complete;  /* a listing of everything is due: counts disagree, or a day has passed */
+	uint64_t uidvalidity;  /* as stored; another one than the server's: renumbered */
+	uint64_t mark;         /* IMAP: every UID up to here has been planned or belongs to the baseline */
+	uint64_t item_count;   /* struct known_item, sorted by id: open, in doubt, or owed a disposal, and due now */
+	uint64_t key_count;    /* struct known_key, sorted by hash: all that the folder holds as far as we know */
+	uint8_t first_run;     /* nothing was ever planned here: first_run of the configuration applies */
+	uint8_t want_complete; /* a listing of everything is due: counts disagree, or a day has passed */
 	uint8_t reserved[6];
 };
 struct known_item {

@@ -23,14 +23,14 @@ enum password_kind { PASSWORD_NONE, PASSWORD_LITERAL, PASSWORD_FILE, PASSWORD_CO
 struct password {
 	enum password_kind kind;
 	struct secret *literal;
-	char *name;	/* file (absolute), environment variable, or credential */
+	char *name;     /* file (absolute), environment variable, or credential */
 	char **command; /* argv */
 };
 
 struct endpoint {
-	char *host;	   /* as written, IDN turned to A-labels; NULL if path is set */
-	uint16_t port;	   /* never 0 once checked */
-	char *path;	   /* unix socket */
+	char *host;        /* as written, IDN turned to A-labels; NULL if path is set */
+	uint16_t port;     /* never 0 once checked */
+	char *path;        /* unix socket */
 	enum tls_mode tls; /* never TLS_DEFAULT once checked */
 };
 
@@ -50,10 +50,10 @@ struct server {
 	char *user; /* NULL: none */
 	struct password password;
 	enum auth_mode auth;
-	char *ca_file;	    /* path; read by the supervisor */
-	char *ca_pem;	    /* its content, filled for the job */
-	char **pins;	    /* hex SHA-256, lower case */
-	bool insecure;	    /* tls: none beyond loopback */
+	char *ca_file;      /* path; read by the supervisor */
+	char *ca_pem;       /* its content, filled for the job */
+	char **pins;        /* hex SHA-256, lower case */
+	bool insecure;      /* tls: none beyond loopback */
 	uint32_t timeout_s; /* without progress; 0: the default of each step */
 };
 
@@ -61,10 +61,10 @@ struct dest_config {
 	char *name;
 	enum dest_kind kind;
 	struct server server; /* LMTP, SMTP */
-	char *path;	      /* Maildir, ~ expanded, absolute */
-	char **argv;	      /* MDA; {recipient} and {sender} stand as whole elements */
+	char *path;           /* Maildir, ~ expanded, absolute */
+	char **argv;          /* MDA; {recipient} and {sender} stand as whole elements */
 	char **recipients;    /* NULL-terminated; empty for a Maildir and an MDA that does not ask */
-	char *sender;	      /* NULL: Return-Path; "" or "<>": the null sender */
+	char *sender;         /* NULL: Return-Path; "" or "<>": the null sender */
 };
 
 struct mailbox_config {
@@ -80,13 +80,13 @@ struct mailbox_config {
 	uint64_t max_message;  /* bytes */
 	uint32_t max_messages; /* per session; 0: no limit */
 	char **recipients;     /* instead of the destinations' own; may be NULL */
-	char *sender;	       /* instead of the destinations' own; may be NULL */
+	char *sender;          /* instead of the destinations' own; may be NULL */
 	bool enabled;
 	unsigned line; /* in the file, for messages */
 };
 
 struct config {
-	char *file;	 /* absolute path */
+	char *file;      /* absolute path */
 	char *state_dir; /* absolute; from the file or the rules of the manual */
 	char *run_as;
 	enum sandbox_mode sandbox;

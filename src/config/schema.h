@@ -19,10 +19,10 @@ struct value_word;
 
 enum schema_flag {
 	KEY_REQUIRED = 1,
-	KEY_OWN = 2,	      /* cannot stand in the defaults section */
-	KEY_HIDDEN = 4,	      /* encoded, but nothing that can be written */
+	KEY_OWN = 2,          /* cannot stand in the defaults section */
+	KEY_HIDDEN = 4,       /* encoded, but nothing that can be written */
 	KEY_MAY_BE_EMPTY = 8, /* "" is a value */
-	KEY_UNIX = 16,	      /* an endpoint that may be a unix socket */
+	KEY_UNIX = 16,        /* an endpoint that may be a unix socket */
 };
 
 struct schema_key {
@@ -30,15 +30,15 @@ struct schema_key {
 	const struct value_type *type;
 	size_t offset; /* in the struct of the section */
 	unsigned flags;
-	unsigned kind;				/* not 0: this key makes the section one of this kind; exactly one such key stands in it */
-	unsigned for_kinds;			/* KINDS() it has a meaning for; 0: all */
-	const char *initial;			/* its default, as it would be written; NULL: all-zero */
-	uint64_t min, max;			/* counts, seconds, bytes */
-	const struct value_word *words;		/* enumerations */
+	unsigned kind;                          /* not 0: this key makes the section one of this kind; exactly one such key stands in it */
+	unsigned for_kinds;                     /* KINDS() it has a meaning for; 0: all */
+	const char *initial;                    /* its default, as it would be written; NULL: all-zero */
+	uint64_t min, max;                      /* counts, seconds, bytes */
+	const struct value_word *words;         /* enumerations */
 	const char *(*check)(const char *text); /* texts: NULL, or what is wrong, as the end of a sentence */
-	uint16_t ports[4];			/* endpoints: by enum tls_mode */
-	const char *json;			/* nested sections: how config/schema.json describes them */
-	const char *doc;			/* one line, no full stop */
+	uint16_t ports[4];                      /* endpoints: by enum tls_mode */
+	const char *json;                       /* nested sections: how config/schema.json describes them */
+	const char *doc;                        /* one line, no full stop */
 };
 
 #define KINDS(kind) (1u << (kind))
@@ -68,8 +68,8 @@ struct schema_source {
 	const struct schema *schema;
 	const struct node *node;
 	const struct node *values[SCHEMA_KEYS_MAX]; /* by key: its own, else that of the defaults section; NULL: not written */
-	bool bad[SCHEMA_KEYS_MAX];		    /* written, if perhaps under a mistyped name, but of no use, and reported */
-	bool bad_kind;				    /* the same for the key that decides the kind */
+	bool bad[SCHEMA_KEYS_MAX];                  /* written, if perhaps under a mistyped name, but of no use, and reported */
+	bool bad_kind;                              /* the same for the key that decides the kind */
 };
 
 /* Reads a section into its all-zero struct. defaults may be NULL. Everything that is wrong is added to the problems; what was read is kept. */

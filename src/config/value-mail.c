@@ -342,7 +342,8 @@ static bool read_after_delivery(const struct schema_key *key, const struct node 
 		return true;
 	}
 	if (node->kind == NODE_TEXT)
-		problems_add(reading->problems, node->at, "%s must be keep, delete, mark_seen or {move_to: FOLDER}, not '%.80s'", key->name, node->text);
+		problems_add(
+			reading->problems, node->at, "%s must be keep, delete, mark_seen or {move_to: FOLDER}, not '%.80s'", key->name, node->text);
 	else
 		problems_add(reading->problems, node->at, "%s must be keep, delete, mark_seen or {move_to: FOLDER}", key->name);
 	return false;

@@ -16,10 +16,10 @@ enum node_kind { NODE_TEXT, NODE_LIST, NODE_MAP };
 
 struct node {
 	enum node_kind kind;
-	bool plain;	 /* NODE_TEXT: written without quotes */
-	char *text;	 /* NODE_TEXT: UTF-8; holds no NUL but the last */
+	bool plain;      /* NODE_TEXT: written without quotes */
+	char *text;      /* NODE_TEXT: UTF-8; holds no NUL but the last */
 	struct place at; /* of the value */
-	char *key;	 /* of an entry of a map, else NULL */
+	char *key;       /* of an entry of a map, else NULL */
 	struct place key_at;
 	struct node *first, *next; /* entries of a list or map, in the order of the file */
 };

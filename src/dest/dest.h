@@ -21,8 +21,8 @@ struct dest_context {
 	int wire_fd;             /* tests: the connected descriptor, else -1 */
 	unsigned index;          /* in the job */
 	const struct dest_config *config;
-	struct secret *secret;   /* for AUTH; the destination frees it when it is closed for good (it may have to log in again); NULL: none */
-	const char *host;        /* our own name, for EHLO and Maildir names */
+	struct secret *secret;      /* for AUTH; the destination frees it when it is closed for good (it may have to log in again); NULL: none */
+	const char *host;           /* our own name, for EHLO and Maildir names */
 	int tmp_fd, new_fd, cur_fd; /* Maildir; owned by the destination from here on, -1 otherwise */
 	void (*trace)(void *, char, const char *, size_t);
 	void *trace_context;

@@ -24,7 +24,7 @@ struct draft {
 	STAILQ_ENTRY(draft) next;
 	const struct delivery *delivery; /* while it is fresh */
 	char name[sizeof(((struct delivery *)0)->name)];
-	int fd;	       /* open until it is synced, so that a write error cannot be reported to somebody else */
+	int fd;        /* open until it is synced, so that a write error cannot be reported to somebody else */
 	bool beside;   /* it lies in NAME~, because there is a NAME already */
 	bool replaced; /* it was renamed over that NAME */
 };

@@ -204,8 +204,8 @@ static void describe(const struct mda *mda, const struct exit *exit, struct erro
 		snprintf(how, sizeof(how), "exited with %u (%s)", exit->code, meaning->name);
 	else
 		snprintf(how, sizeof(how), "exited with %u", exit->code);
-	error_code(error, meaning->kind, meaning->scope, (int)exit->code, "destination %s: the program %s %s%s%s", mda->context.config->name, mda->context.config->argv[0], how,
-		said[0] != '\0' ? ": " : "", said);
+	error_code(error, meaning->kind, meaning->scope, (int)exit->code, "destination %s: the program %s %s%s%s", mda->context.config->name,
+		mda->context.config->argv[0], how, said[0] != '\0' ? ": " : "", said);
 }
 
 static void judge(struct mda *mda, struct delivery *delivery, const struct exit *exit)

@@ -8,9 +8,9 @@
 #include "mail/spool.h"
 #include "net/wire.h"
 
-#define PIECE_BYTES ((size_t)8 * 1024)	 /* encoded at a time; twice this lies on the stack */
+#define PIECE_BYTES ((size_t)8 * 1024)   /* encoded at a time; twice this lies on the stack */
 #define FLIGHT_BYTES ((size_t)64 * 1024) /* written at a time */
-#define EARLY_REPLY_S 2			 /* for the rest of a reply that has begun */
+#define EARLY_REPLY_S 2                  /* for the rest of a reply that has begun */
 
 /* A server that speaks before the dot has given up on the message, or its replies are shifted. Neither may get a dot. */
 static enum body_result early_reply(struct smtp_session *session, struct error *err)

@@ -19,10 +19,10 @@
 #define SMTP_QUIT_S 2 /* the goodbye is a courtesy */
 
 struct smtp_session {
-	struct dest dest;	     /* its wire is ours */
+	struct dest dest;            /* its wire is ours */
 	struct dest_context context; /* wire_fd is -1 once it was used */
 	bool lmtp;
-	bool lock_step;	  /* this server has broken the order of replies before: one command at a time, to the end of our days */
+	bool lock_step;   /* this server has broken the order of replies before: one command at a time, to the end of our days */
 	char address[64]; /* reached; "" if unknown */
 	struct smtp_extensions extensions;
 	struct smtp_reply reply; /* the latest, or what has come of it */

@@ -15,13 +15,13 @@ struct str;
 struct smtp {
 	struct smtp_session session;
 	struct refusal_track refusals[TARGETS_MAX]; /* per target: what one recipient is refused says nothing about another */
-	const struct delivery *envelope; /* its MAIL, RCPT and DATA are out, and unanswered */
-	bool reset;			 /* the server still holds a refused envelope: RSET goes first */
-	struct delivery *awaiting;	 /* its dot is out */
-	struct deadline answer_by;	 /* the answer to that dot */
-	unsigned garbage;		 /* lines that came instead of it */
-	struct delivery_queue settled;	 /* verdicts that nobody has taken yet */
-	bool lost;			 /* to be told by verdicts, once */
+	const struct delivery *envelope;            /* its MAIL, RCPT and DATA are out, and unanswered */
+	bool reset;                                 /* the server still holds a refused envelope: RSET goes first */
+	struct delivery *awaiting;                  /* its dot is out */
+	struct deadline answer_by;                  /* the answer to that dot */
+	unsigned garbage;                           /* lines that came instead of it */
+	struct delivery_queue settled;              /* verdicts that nobody has taken yet */
+	bool lost;                                  /* to be told by verdicts, once */
 	struct error loss;
 };
 

@@ -22,32 +22,32 @@ struct delivery {
 	const char *recipient; /* borrowed from the job; "" for a Maildir */
 	const char *sender;    /* borrowed; "" is the null sender */
 	bool needs_smtputf8;
-	char name[160];	   /* Maildir: of its file; made by prepare */
-	bool doubtful;	   /* an earlier intent has no outcome: resolve, or deliver again under the same id */
+	char name[160];    /* Maildir: of its file; made by prepare */
+	bool doubtful;     /* an earlier intent has no outcome: resolve, or deliver again under the same id */
 	int64_t intent_at; /* wall clock, seconds: of the first intent; part of a Maildir name */
-	char id[41];	   /* X-Mailhaul-Id: deterministic per key and destination */
-	char *prepend;	   /* our header fields, CRLF line ends; owned */
+	char id[41];       /* X-Mailhaul-Id: deterministic per key and destination */
+	char *prepend;     /* our header fields, CRLF line ends; owned */
 	size_t prepend_len;
 	enum verdict verdict; /* 0: none yet */
-	int code;	      /* SMTP reply, exit status */
+	int code;             /* SMTP reply, exit status */
 	struct error error;   /* for DEFERRED and REFUSED: kind, scope and the peer's words */
 	char reply[200];      /* for ACCEPTED: the peer's words */
 };
 
 struct haul {
 	STAILQ_ENTRY(haul) next; /* in the one queue that owns it */
-	uint64_t id;		 /* message.id of the state */
-	uint32_t uid;		 /* IMAP UID, or POP3 message number of this session */
-	uint64_t announced;	 /* bytes, as listed: a hint */
-	int64_t date;		 /* INTERNALDATE, wall clock seconds; 0 if unknown */
+	uint64_t id;             /* message.id of the state */
+	uint32_t uid;            /* IMAP UID, or POP3 message number of this session */
+	uint64_t announced;      /* bytes, as listed: a hint */
+	int64_t date;            /* INTERNALDATE, wall clock seconds; 0 if unknown */
 	enum haul_stage stage;
-	uint32_t seq;		 /* of its last durable record */
+	uint32_t seq;            /* of its last durable record */
 	struct message *message; /* HAUL_SPOOLED up to the last verdict, else NULL; owned */
-	struct error error;	 /* why it was not fetched (kind ERR_NONE: nothing wrong) */
-	bool oversized;		 /* error says it is over max_message: held, not retried as broken */
-	const void *origin;	 /* of whoever made it; not looked at here */
-	unsigned unsettled;	 /* deliveries that still lack a verdict */
-	bool disposable;	 /* every target has it; set when the last verdict is in */
+	struct error error;      /* why it was not fetched (kind ERR_NONE: nothing wrong) */
+	bool oversized;          /* error says it is over max_message: held, not retried as broken */
+	const void *origin;      /* of whoever made it; not looked at here */
+	unsigned unsettled;      /* deliveries that still lack a verdict */
+	bool disposable;         /* every target has it; set when the last verdict is in */
 	unsigned delivery_count;
 	struct delivery *deliveries; /* owned */
 };

@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 #define HEADER_SCAN_MAX (256 * 1024) /* bytes; real headers stay below 64 KiB, and what comes later decides nothing */
-#define HEADER_NAME_MAX 64	     /* fields with longer names are passed over: no name that we look for is half as long */
-#define HEADER_VALUE_MAX 4096	     /* the rest of a longer value is dropped */
+#define HEADER_NAME_MAX 64           /* fields with longer names are passed over: no name that we look for is half as long */
+#define HEADER_VALUE_MAX 4096        /* the rest of a longer value is dropped */
 
 struct header_field {
 	const char *name;  /* lower case */

@@ -6,7 +6,7 @@
 enum dot_state {
 	DOT_LINE_START,
 	DOT_TEXT,
-	DOT_CR,	    /* passed on; a LF now ends the line */
+	DOT_CR,     /* passed on; a LF now ends the line */
 	DOT_DOT,    /* first byte of a line: dropped, unless the line ends the response it was stuffed */
 	DOT_DOT_CR, /* ".CR" held back: LF now ends the response */
 };

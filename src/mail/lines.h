@@ -21,7 +21,7 @@ size_t dot_decode(struct dot_decoder *decoder, const char *in, size_t len, char 
 /* SMTP DATA (RFC 5321 4.5.2) and BDAT. */
 struct smtp_encoder {
 	unsigned state;
-	bool stuff;	  /* DATA: stuff dots. BDAT: do not */
+	bool stuff;       /* DATA: stuff dots. BDAT: do not */
 	uint64_t changed; /* lone CRs and NULs that became a space, for the log */
 };
 void smtp_encoder_init(struct smtp_encoder *encoder, bool stuff);
@@ -36,6 +36,6 @@ struct local_encoder {
 };
 void local_encoder_init(struct local_encoder *encoder);
 size_t local_encode(struct local_encoder *encoder, const char *in, size_t len, char *out); /* out: len + 1 bytes */
-size_t local_encode_end(struct local_encoder *encoder, char *out);			   /* a CR held back; at most 1 byte */
+size_t local_encode_end(struct local_encoder *encoder, char *out);                         /* a CR held back; at most 1 byte */
 
 #endif

@@ -16,15 +16,15 @@ struct spool_file;
 
 struct message {
 	struct spool *spool;
-	uint64_t size;		     /* bytes as received */
+	uint64_t size;               /* bytes as received */
 	uint8_t hash[SHA256_BYTES];  /* of the bytes */
 	uint8_t trace[SHA256_BYTES]; /* of Message-ID, Date, From and every Received field; see prints.h */
-	bool has_trace;		     /* at least one Received field was among them */
-	char return_path[256];	     /* first valid Return-Path, without <>; see has_return_path */
-	bool has_return_path;	     /* true with return_path "" is the null sender */
+	bool has_trace;              /* at least one Received field was among them */
+	char return_path[256];       /* first valid Return-Path, without <>; see has_return_path */
+	bool has_return_path;        /* true with return_path "" is the null sender */
 	unsigned received_count;
 	unsigned own_marks; /* X-Mailhaul-Id fields that carry our own mark (loop protection) */
-	bool eight_bit;	    /* bytes above 0x7F anywhere */
+	bool eight_bit;     /* bytes above 0x7F anywhere */
 	bool utf8_header;   /* in the header, and they are well-formed UTF-8: an internationalized message (RFC 6532). Latin-1 is not */
 	bool has_nul, has_bare_cr;
 	void *scan; /* private, until message_end */

@@ -11,7 +11,7 @@
 #include "mail/address.h"
 
 #define FIELD_LINE_MAX 77 /* RFC 5322 2.1.1 wants 78; a semicolon may follow a word */
-#define WORD_MAX 300	  /* what one word is cut at, so that a line stays well below 998 */
+#define WORD_MAX 300      /* what one word is cut at, so that a line stays well below 998 */
 #define FOLDER_MAX_BYTES 600
 
 /* A field is written word by word: a word that would make the line too long begins the next one. */

@@ -8,12 +8,12 @@ struct str;
 
 struct received {
 	const char *source_host, *protocol; /* "imap.example", "IMAPS" */
-	const char *host;		    /* our own name */
-	const char *id;			    /* X-Mailhaul-Id */
-	const char *mailbox, *folder;	    /* X-Mailhaul-Mailbox; folder NULL on POP3 */
-	const char *for_recipient;	    /* of the envelope, for Received; NULL, or without a domain: no FOR clause */
-	const char *sender, *recipient;	    /* Return-Path and Delivered-To, where wanted (final delivery, RFC 5321 4.4); NULL: not */
-	int64_t when;			    /* wall clock, seconds */
+	const char *host;                   /* our own name */
+	const char *id;                     /* X-Mailhaul-Id */
+	const char *mailbox, *folder;       /* X-Mailhaul-Mailbox; folder NULL on POP3 */
+	const char *for_recipient;          /* of the envelope, for Received; NULL, or without a domain: no FOR clause */
+	const char *sender, *recipient;     /* Return-Path and Delivered-To, where wanted (final delivery, RFC 5321 4.4); NULL: not */
+	int64_t when;                       /* wall clock, seconds */
 };
 
 /* Return-Path, Delivered-To, Received, X-Mailhaul-Id, X-Mailhaul-Mailbox; CRLF line ends, folded at 78 between words. Remote and configured text is

@@ -13,25 +13,25 @@
 #include "base/fs.h"
 #include "base/mem.h"
 
-#define MEMORY_MIN 4096		   /* most mail is a few KiB */
-#define READ_BYTES (64 * 1024)	   /* at a time from the file */
+#define MEMORY_MIN 4096            /* most mail is a few KiB */
+#define READ_BYTES (64 * 1024)     /* at a time from the file */
 #define GATHER_BYTES (64 * 1024)   /* at a time to the file: a source that dribbles must not cost a system call per segment */
 #define BLOCK_BYTES UINT64_C(4096) /* regions begin on one, so that a hole frees all of it */
 
 struct spool_file {
 	int fd;
-	uint64_t end;	 /* behind all that was written; the next region begins here or a little later */
+	uint64_t end;    /* behind all that was written; the next region begins here or a little later */
 	uint64_t memory; /* bytes allocated by all spools together */
 	unsigned spools, regions;
 	struct spool *growing; /* NULL: none */
-	char *gathered;	       /* GATHER_BYTES: of the growing spool, still to be written; NULL while none grows in the file */
+	char *gathered;        /* GATHER_BYTES: of the growing spool, still to be written; NULL while none grows in the file */
 	size_t gathered_len;
 	char *buffer; /* READ_BYTES; NULL until something is read back, and when no region is left */
 };
 
 struct spool {
 	struct spool_file *file;
-	char *memory;	 /* NULL: empty or in the file */
+	char *memory;    /* NULL: empty or in the file */
 	size_t capacity; /* of memory */
 	bool in_file, ended;
 	uint64_t offset, size; /* offset: of its region */

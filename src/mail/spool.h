@@ -8,7 +8,7 @@
 
 struct error;
 
-#define SPOOL_MEMORY_MAX (1024 * 1024)	     /* one message */
+#define SPOOL_MEMORY_MAX (1024 * 1024)       /* one message */
 #define SPOOL_MEMORY_TOTAL (6 * 1024 * 1024) /* all messages of a worker: half its budget of 16 MiB, less buffers */
 
 /* The file that all spools of a worker share: regions are given out at its end, holes punched when they are freed, and it is cut to nothing when no

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 struct utf8 {
-	unsigned char owed;	/* continuation bytes that must follow */
+	unsigned char owed;     /* continuation bytes that must follow */
 	unsigned char min, max; /* of the next one: keeps out over-long forms, surrogates and what lies above U+10FFFF */
 };
 

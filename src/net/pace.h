@@ -13,10 +13,10 @@ struct error;
 
 /* All-zero: nothing is expected, no line has begun. */
 struct pace {
-	bool flowing;	    /* the peer owes us a stream of bytes */
-	bool slow;	    /* a window was below the rate */
-	bool benign;	    /* that came out together with bytes which may have been the last ones owed: the next look decides */
-	bool in_line;	    /* a line has begun and has not ended */
+	bool flowing;       /* the peer owes us a stream of bytes */
+	bool slow;          /* a window was below the rate */
+	bool benign;        /* that came out together with bytes which may have been the last ones owed: the next look decides */
+	bool in_line;       /* a line has begun and has not ended */
 	int64_t read_ns;    /* when we last looked */
 	int64_t came_ns;    /* when something last came, or flowing began */
 	int64_t window_ns;  /* since when window_bytes counts */

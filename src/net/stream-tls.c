@@ -17,10 +17,10 @@ struct tls_stream {
 	struct stream *inner;
 	SSL *ssl;
 	bool adopted;
-	bool broken;		 /* after a fatal error not even a goodbye may be sent */
-	bool drained;		 /* OpenSSL has asked for more: what it still holds is a part of a record */
-	bool inner_ended;	 /* without close_notify, unless OpenSSL says otherwise */
-	struct error inner_err;	 /* kind ERR_NONE while nothing went wrong below */
+	bool broken;             /* after a fatal error not even a goodbye may be sent */
+	bool drained;            /* OpenSSL has asked for more: what it still holds is a part of a record */
+	bool inner_ended;        /* without close_notify, unless OpenSSL says otherwise */
+	struct error inner_err;  /* kind ERR_NONE while nothing went wrong below */
 	unsigned char first[48]; /* what the peer said first, for the case that it is not TLS */
 	size_t first_len;
 };

@@ -17,12 +17,12 @@ struct stream_ops {
 	ssize_t (*read)(struct stream *stream, void *buffer, size_t len, struct error *err);
 	ssize_t (*write)(struct stream *stream, const void *bytes, size_t len, struct error *err);
 	bool (*pending)(const struct stream *stream); /* bytes that poll(2) does not see */
-	void (*close)(struct stream *stream);	      /* frees; closes the descriptor; says goodbye without waiting */
+	void (*close)(struct stream *stream);         /* frees; closes the descriptor; says goodbye without waiting */
 };
 
 struct stream {
 	const struct stream_ops *ops;
-	int fd;	    /* for poll; -1 for memory */
+	int fd;     /* for poll; -1 for memory */
 	short want; /* POLLIN or POLLOUT, after STREAM_AGAIN */
 };
 

@@ -13,7 +13,7 @@ struct tls_fault_certificate {
 	int depth; /* 0: the server's own certificate, else one above it */
 	const X509 *leaf;
 	const X509 *current; /* where verification stopped */
-	int64_t now_s;	     /* wall clock */
+	int64_t now_s;       /* wall clock */
 };
 
 /* The chain or the name did not verify. All return -1. */

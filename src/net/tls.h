@@ -28,8 +28,8 @@ struct tls_settings {
 struct tls_summary {
 	char version[16], cipher[48];
 	char subject[128], issuer[128]; /* escaped */
-	char pin[65];			/* of the leaf, so that the operator can write it down */
-	int64_t not_after_s;		/* wall clock */
+	char pin[65];                   /* of the leaf, so that the operator can write it down */
+	int64_t not_after_s;            /* wall clock */
 };
 
 /* Handshakes over *stream until the deadline; on success *stream is the TLS stream, which owns the old one. On failure *stream is unchanged and still

@@ -14,7 +14,7 @@ typedef void trace_fn(void *context, char direction, const char *bytes, size_t l
 struct trace {
 	trace_fn *fn;
 	void *context;
-	struct str line;	    /* what goes out, until its CRLF */
+	struct str line;            /* what goes out, until its CRLF */
 	uint64_t data_in, data_out; /* bytes of messages not yet told of */
 };
 
@@ -24,7 +24,7 @@ void trace_sent_secret(struct trace *trace);
 /* Shows what was gathered, complete line or not: it is on its way now. */
 void trace_flush(struct trace *trace);
 void trace_line(struct trace *trace, const char *line, size_t len); /* received, without CRLF */
-void trace_data(struct trace *trace, size_t len);		    /* received */
+void trace_data(struct trace *trace, size_t len);                   /* received */
 void trace_done(struct trace *trace);
 
 #endif

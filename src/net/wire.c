@@ -29,8 +29,8 @@ struct wire {
 	struct deadline deadline;
 	struct buffer in, out;
 	size_t scanned; /* bytes of in, from its start, among which is no LF */
-	size_t looked;	/* bytes of in that the caller has seen and left */
-	bool full;	/* in takes no more until something is taken */
+	size_t looked;  /* bytes of in that the caller has seen and left */
+	bool full;      /* in takes no more until something is taken */
 	bool ends_on_stop;
 	bool lost; /* nothing more will come */
 	bool lost_told;

@@ -16,8 +16,8 @@ struct secret;
 struct stream;
 struct wire;
 
-#define WIRE_STALL_S 120	 /* nothing moved for so long while it should: the peer is gone (NAT, tarpit) */
-#define WIRE_LINE_S 60		 /* a line is complete so long after its first byte */
+#define WIRE_STALL_S 120         /* nothing moved for so long while it should: the peer is gone (NAT, tarpit) */
+#define WIRE_LINE_S 60           /* a line is complete so long after its first byte */
 #define WIRE_MIN_BYTES_PER_S 128 /* below this over WIRE_STALL_S while it should flow: aborted */
 #define WIRE_UNREAD_MAX (256U << 10)
 
@@ -53,7 +53,7 @@ struct deadline wire_due(const struct wire *wire);
 /* Out: gathered in memory; nothing is sent before wire_flush. */
 void wire_add(struct wire *wire, const void *bytes, size_t len);
 void wire_addf(struct wire *wire, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void wire_add_data(struct wire *wire, const void *bytes, size_t len);	/* of a message: traced as a number of bytes */
+void wire_add_data(struct wire *wire, const void *bytes, size_t len);   /* of a message: traced as a number of bytes */
 void wire_add_secret(struct wire *wire, const void *bytes, size_t len); /* traced as *, wiped once sent */
 size_t wire_unsent(const struct wire *wire);
 /* Takes in what the peer says meanwhile, so that two who write cannot block each other. */
@@ -74,7 +74,7 @@ int wire_line(struct wire *wire, char **ret_line, size_t *ret_len, struct error 
 /* True if bytes lie in the buffer, in the TLS layer, or in the socket: something the peer sent before it was asked. Reads them into the buffer. */
 bool wire_has_input(struct wire *wire);
 
-int wire_fd(const struct wire *wire);	    /* for poll */
+int wire_fd(const struct wire *wire);       /* for poll */
 short wire_events(const struct wire *wire); /* what to poll for now: POLLIN, and POLLOUT while bytes are unsent; 0: leave it out of the poll */
 /* Something to do that poll does not see: bytes in the TLS layer, bytes in the buffer that nobody has looked at since they came or since something
  * before them was taken (half a line that was looked at and left does not count), or an end that wire_fill has not told of yet. */

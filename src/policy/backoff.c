@@ -6,8 +6,8 @@
 
 /* Seconds; the last step repeats. */
 static const uint32_t steps[][STEPS] = {
-	[BACKOFF_NETWORK] = {10, 30, 2 * MINUTE, 10 * MINUTE},		    /* a machine that boots has no network yet */
-	[BACKOFF_LOGIN] = {5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR},	    /* ten failures in ten minutes get an address banned at many providers */
+	[BACKOFF_NETWORK] = {10, 30, 2 * MINUTE, 10 * MINUTE},              /* a machine that boots has no network yet */
+	[BACKOFF_LOGIN] = {5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR},        /* ten failures in ten minutes get an address banned at many providers */
 	[BACKOFF_MESSAGE] = {10 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR}, /* greylisting usually ends within the first two */
 	[BACKOFF_HELD] = {HOUR, 6 * HOUR, 24 * HOUR, 24 * HOUR},
 };

@@ -10,12 +10,12 @@
 
 enum action {
 	ACTION_NONE,
-	ACTION_RETRY,		 /* this message or recipient: slow clock; the next one is tried */
-	ACTION_HOLD,		 /* this message or recipient: held, listed, tried again by the hold clock */
-	ACTION_SKIP_FOLDER,	 /* the other folders are hauled */
+	ACTION_RETRY,            /* this message or recipient: slow clock; the next one is tried */
+	ACTION_HOLD,             /* this message or recipient: held, listed, tried again by the hold clock */
+	ACTION_SKIP_FOLDER,      /* the other folders are hauled */
 	ACTION_STOP_DESTINATION, /* nothing more is offered to it; the mailbox goes on for the others */
-	ACTION_END_SESSION,	 /* the mailbox backs off by the network clock; ERR_CANCELED: it leaves, without back-off */
-	ACTION_END_LOGIN,	 /* the mailbox backs off by the login clock */
+	ACTION_END_SESSION,      /* the mailbox backs off by the network clock; ERR_CANCELED: it leaves, without back-off */
+	ACTION_END_LOGIN,        /* the mailbox backs off by the login clock */
 	ACTION_END_PROGRAM,
 };
 enum action policy_action(enum error_kind kind, enum error_scope scope);
@@ -23,8 +23,8 @@ enum action policy_action(enum error_kind kind, enum error_scope scope);
 enum backoff_clock { BACKOFF_NETWORK, BACKOFF_LOGIN, BACKOFF_MESSAGE, BACKOFF_HELD };
 
 #define DEFERRED_MAX_S (5 * 86400) /* a message deferred for longer is held: as long as mail servers queue, RFC 5321 4.5.4.1 */
-#define DOUBT_ROUNDS_MAX 3	   /* a peer that always dies after the last byte must not become a mail bomb */
-#define HELD_TRIES_MAX 5	   /* automatic tries of a held message; then only by hand */
+#define DOUBT_ROUNDS_MAX 3         /* a peer that always dies after the last byte must not become a mail bomb */
+#define HELD_TRIES_MAX 5           /* automatic tries of a held message; then only by hand */
 
 /* Seconds until the next try after so many failures in a row (1, 2, ...), without jitter. 0 failures: 0. */
 uint32_t backoff_s(enum backoff_clock clock, unsigned failures);

@@ -14,7 +14,7 @@ enum smtp_step { SMTP_CONNECT, SMTP_GREETING, SMTP_HELLO, SMTP_AUTH, SMTP_MAIL, 
 
 struct refusal_track {
 	unsigned envelope_in_row, dot_in_row;
-	unsigned accepted;			 /* messages accepted in this session */
+	unsigned accepted;                       /* messages accepted in this session */
 	unsigned long long accepted_senders[16]; /* hashes of the latest senders that passed MAIL and RCPT */
 	unsigned next_sender;
 };

@@ -9,7 +9,7 @@ struct error;
 struct source_context;
 struct wire;
 
-#define SOURCE_TLS_S 30	     /* all of a handshake */
+#define SOURCE_TLS_S 30      /* all of a handshake */
 #define SOURCE_GREETING_S 60 /* servers that look a client up in DNS before they greet */
 #define SOURCE_LOGIN_S 60
 

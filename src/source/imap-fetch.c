@@ -114,10 +114,10 @@ static struct haul *find_haul(struct imap *imap, uint64_t uid, struct imap_comma
 		if (imap->commands[i].number == 0)
 			continue;
 		STAILQ_FOREACH(haul, &imap->commands[i].hauls, next)
-		if (haul->uid == uid && haul->message == NULL && haul->error.kind == ERR_NONE) {
-			*ret_command = &imap->commands[i];
-			return haul;
-		}
+			if (haul->uid == uid && haul->message == NULL && haul->error.kind == ERR_NONE) {
+				*ret_command = &imap->commands[i];
+				return haul;
+			}
 	}
 	return NULL;
 }

@@ -12,18 +12,18 @@
 
 struct error;
 
-#define IMAP_LINE_MAX 65536	      /* of one response, outside its literals */
-#define IMAP_DEPTH_MAX 16	      /* parentheses; what we ask for needs 2 */
+#define IMAP_LINE_MAX 65536           /* of one response, outside its literals */
+#define IMAP_DEPTH_MAX 16             /* parentheses; what we ask for needs 2 */
 #define IMAP_SMALL_LITERALS_MAX 65536 /* in one response, all but the message itself */
 
 enum imap_status { IMAP_NO_STATUS, IMAP_OK, IMAP_NO, IMAP_BAD, IMAP_BYE, IMAP_PREAUTH };
 
 enum imap_kind {
 	IMAP_CONTINUATION, /* "+ text" */
-	IMAP_TAGGED,	   /* tag, status, code, text */
-	IMAP_STATUS,	   /* the same behind "*" */
-	IMAP_DATA,	   /* number (if it has one), name, text: the arguments */
-	IMAP_FETCH,	   /* number, fetch */
+	IMAP_TAGGED,       /* tag, status, code, text */
+	IMAP_STATUS,       /* the same behind "*" */
+	IMAP_DATA,         /* number (if it has one), name, text: the arguments */
+	IMAP_FETCH,        /* number, fetch */
 };
 
 enum imap_body { IMAP_BODY_NONE, IMAP_BODY_NIL, IMAP_BODY_QUOTED, IMAP_BODY_LITERAL };
@@ -51,8 +51,8 @@ struct imap_response {
 
 struct imap_parser {
 	struct imap_response response;
-	struct str quoted;	 /* IMAP_BODY_QUOTED: the message */
-	uint64_t literal;	 /* octets that follow the line */
+	struct str quoted;       /* IMAP_BODY_QUOTED: the message */
+	uint64_t literal;        /* octets that follow the line */
 	bool literal_is_message; /* the value of BODY[] */
 
 	/* private: where we are in a response */

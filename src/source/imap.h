@@ -16,10 +16,10 @@
 #include "source/imap-parse.h"
 #include "source/source.h"
 
-#define IMAP_OUTSTANDING_MAX 32	 /* commands: a flight of fetches, a group of disposals, one to wait for */
-#define IMAP_FETCHES_MAX 25	 /* of them; outlook.com is known to break at some 50 */
+#define IMAP_OUTSTANDING_MAX 32  /* commands: a flight of fetches, a group of disposals, one to wait for */
+#define IMAP_FETCHES_MAX 25      /* of them; outlook.com is known to break at some 50 */
 #define IMAP_UNTAGGED_MAX 200000 /* responses to one command */
-#define IMAP_LOGOUT_S 10	 /* courtesy: everything that counts has been answered by then */
+#define IMAP_LOGOUT_S 10         /* courtesy: everything that counts has been answered by then */
 
 struct imap;
 struct imap_command;
@@ -30,17 +30,17 @@ struct message;
 struct imap_answer {
 	bool done;
 	enum imap_status status; /* IMAP_OK, IMAP_NO or IMAP_BAD */
-	bool temporary;		 /* its code or its words say that it may be different later */
-	char code[32];		 /* first word, upper case; "" if there was none */
-	char text[160];		 /* the server's words, escaped */
+	bool temporary;          /* its code or its words say that it may be different later */
+	char code[32];           /* first word, upper case; "" if there was none */
+	char text[160];          /* the server's words, escaped */
 };
 
 typedef int imap_done_fn(struct imap *imap, struct imap_command *command, const struct imap_answer *answer, struct error *err);
 
 struct imap_command {
-	uint32_t number;	 /* of its tag; 0: free */
-	imap_done_fn *done;	 /* -1 ends the session */
-	void *context;		 /* of done */
+	uint32_t number;         /* of its tag; 0: free */
+	imap_done_fn *done;      /* -1 ends the session */
+	void *context;           /* of done */
 	struct haul_queue hauls; /* of a fetch */
 };
 
@@ -61,11 +61,11 @@ struct imap_group {
 	struct imap_disposals members;
 	enum imap_step step;
 	struct str set;
-	unsigned outstanding;	  /* commands of this step */
+	unsigned outstanding;     /* commands of this step */
 	struct imap_answer worst; /* of this step: the first that is not OK */
-	bool created;		  /* the target folder, or at least it was tried */
-	bool searched, foreign;	  /* SEARCH DELETED has answered; it named a message that is not ours */
-	uint32_t *uids;		  /* of the members, ascending */
+	bool created;             /* the target folder, or at least it was tried */
+	bool searched, foreign;   /* SEARCH DELETED has answered; it named a message that is not ours */
+	uint32_t *uids;           /* of the members, ascending */
 	size_t count;
 };
 
@@ -89,10 +89,10 @@ struct imap {
 	struct imap_parser parser;
 	uint64_t literal_left; /* octets of a literal that have not come yet */
 	bool in_literal;
-	bool may_continue;	      /* a "+" is due */
-	struct str challenge;	      /* the text of the last */
+	bool may_continue;            /* a "+" is due */
+	struct str challenge;         /* the text of the last */
 	struct imap_listing *listing; /* who FETCH responses are for while a listing is taken, else NULL */
-	uint64_t read_until;	      /* wire_bytes_in: what one call may take in, so that a fast server cannot keep us */
+	uint64_t read_until;          /* wire_bytes_in: what one call may take in, so that a fast server cannot keep us */
 	struct deadline deadline;     /* of the step in hand */
 	struct deadline silence;      /* a byte has to come by then */
 	bool lost;
@@ -103,7 +103,7 @@ struct imap {
 	struct haul_queue ready;     /* flushed, but too many commands are outstanding */
 	struct haul_queue alone;     /* their command was refused as a whole: one by one, to find the culprit */
 	struct haul_queue finished;
-	unsigned fetches;	  /* outstanding */
+	unsigned fetches;         /* outstanding */
 	struct message *incoming; /* BODY[] being read; NULL while one is thrown away */
 
 	/* disposal */

@@ -21,7 +21,7 @@ enum { UIDL_MISSING, UIDL_ONCE, UIDL_TWICE };
 struct item {
 	uint64_t size;
 	uint32_t number;
-	uint32_t at;	       /* of its UIDL, in the text of all */
+	uint32_t at;           /* of its UIDL, in the text of all */
 	uint64_t ordinal : 20; /* 1, or how many messages before this one have the same UIDL, and one more */
 	uint64_t copies : 20;  /* how many messages have this UIDL */
 	uint64_t len : 12;     /* of its UIDL, at most KEY_MAX */

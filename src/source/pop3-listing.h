@@ -10,7 +10,7 @@
 
 #include "source/source.h"
 
-#define POP3_LISTING_MAX 1000000	      /* messages; further ones wait for a later session */
+#define POP3_LISTING_MAX 1000000              /* messages; further ones wait for a later session */
 #define POP3_UIDL_TEXT_MAX (64 * 1024 * 1024) /* of a whole listing: what a million messages may cost */
 
 struct pop3_listing;

@@ -11,9 +11,9 @@
 #include "source/pop3-reply.h"
 #include "source/source.h"
 
-#define POP3_LINE_MAX 8192	   /* RFC 2449 4 allows 512; UIDLs of several KiB have been seen */
-#define POP3_QUIT_S 60		   /* for the answer to QUIT while deletions hang on it; servers rewrite whole mailboxes then */
-#define POP3_FAREWELL_S 2	   /* for the answer to QUIT when nothing does */
+#define POP3_LINE_MAX 8192         /* RFC 2449 4 allows 512; UIDLs of several KiB have been seen */
+#define POP3_QUIT_S 60             /* for the answer to QUIT while deletions hang on it; servers rewrite whole mailboxes then */
+#define POP3_FAREWELL_S 2          /* for the answer to QUIT when nothing does */
 #define POP3_CAPABILITIES_MAX 1000 /* lines; no server has 50 */
 
 struct message;
@@ -22,7 +22,7 @@ struct message;
 struct pop3_command {
 	STAILQ_ENTRY(pop3_command) next;
 	struct haul *haul; /* RETR: owned; NULL: DELE */
-	uint64_t id;	   /* DELE: of the message in the state */
+	uint64_t id;       /* DELE: of the message in the state */
 	uint32_t number;
 };
 
@@ -34,17 +34,17 @@ struct pop3 {
 	struct secret *secret; /* NULL after login */
 	bool pipelining;       /* the server takes commands before it has answered earlier ones (RFC 2449 6.6) */
 	unsigned offered;      /* SASL mechanisms of CAPA (sasl_offer_list) */
-	bool lost;	       /* connection gone, or out of step: send nothing more, believe nothing more */
+	bool lost;             /* connection gone, or out of step: send nothing more, believe nothing more */
 	uint32_t exists;
 
 	struct pop3_queue queue;     /* asked or to be asked, in order */
 	struct pop3_command *unsent; /* the first of them that has not been sent; NULL: all have */
-	size_t unanswered;	     /* length of queue */
-	size_t undeleted;	     /* DELEs among them */
+	size_t unanswered;           /* length of queue */
+	size_t undeleted;            /* DELEs among them */
 	struct haul_queue fetched;   /* finished, waiting for receive */
 
-	bool in_body;		  /* of the RETR at the head of the queue */
-	bool closing;		  /* what still comes is thrown away */
+	bool in_body;             /* of the RETR at the head of the queue */
+	bool closing;             /* what still comes is thrown away */
 	struct deadline leave_by; /* never, unless closing */
 	struct dot_decoder dots;
 	struct message *message; /* growing; NULL: its bytes are thrown away */
@@ -52,7 +52,7 @@ struct pop3 {
 	uint64_t *deleted; /* ids whose DELE got +OK; they are gone for good only once QUIT has got one */
 	size_t deleted_count, deleted_cap;
 	size_t disposed_next; /* the next of them that disposed() hands out */
-	bool confirmed;	      /* QUIT was answered with +OK */
+	bool confirmed;       /* QUIT was answered with +OK */
 };
 
 static inline struct pop3 *pop3_of(struct source *source)

@@ -11,7 +11,7 @@
 #include "net/wire.h"
 
 #define PIECE_BYTES 16384 /* of a body, decoded at a time on the stack */
-#define FILLS_MAX 16	  /* reads in one receive: a fast server must not keep the caller from its other peers */
+#define FILLS_MAX 16      /* reads in one receive: a fast server must not keep the caller from its other peers */
 
 static int check_alive(const struct pop3 *pop3, struct error *err)
 {

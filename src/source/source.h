@@ -20,15 +20,15 @@ struct wire;
 /* What a source needs to come alive; borrowed for its lifetime. */
 struct source_context {
 	struct channel *channel; /* asks for the connection with REC_CONNECT index 0; NULL in tests, which set wire_fd */
-	int wire_fd;		 /* tests: the connected descriptor, else -1 */
+	int wire_fd;             /* tests: the connected descriptor, else -1 */
 	const struct mailbox_config *mailbox;
 	struct secret *secret; /* password or token; the source frees it after login, successful or not; NULL: none */
 	struct spool_file *spool;
-	const char *own_mark;				   /* for message_new */
+	const char *own_mark;                              /* for message_new */
 	void (*trace)(void *, char, const char *, size_t); /* wire_trace_fn or NULL */
 	void *trace_context;
 	struct tls_summary *tls; /* filled by open; may be NULL */
-	struct str *address;	 /* gets the address that was reached; may be NULL */
+	struct str *address;     /* gets the address that was reached; may be NULL */
 };
 
 struct folder_status {
@@ -39,7 +39,7 @@ struct folder_status {
 };
 
 struct listed {
-	uint32_t uid;	 /* IMAP UID; POP3 message number */
+	uint32_t uid;    /* IMAP UID; POP3 message number */
 	const char *key; /* IMAP: decimal UID; POP3: UIDL, or "sha256:..." when it is longer than KEY_MAX; NULL: the server gave none */
 	size_t key_len;
 	uint64_t size; /* as announced */

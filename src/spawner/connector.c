@@ -20,8 +20,8 @@
 #include "channel/channel.h"
 #include "spawner/spawner.h"
 
-#define ATTEMPTS_MAX 16        /* addresses tried; a name with more of them is no mail server */
-#define ATTEMPT_DELAY_S 0.25   /* RFC 8305 5: the next address is tried after this */
+#define ATTEMPTS_MAX 16      /* addresses tried; a name with more of them is no mail server */
+#define ATTEMPT_DELAY_S 0.25 /* RFC 8305 5: the next address is tried after this */
 #define CONNECT_S 30
 
 /* One race between the addresses of a name. */

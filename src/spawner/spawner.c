@@ -29,7 +29,7 @@ enum request_kind { SPAWN_BECOME = 1, SPAWN_WORKER, SPAWN_CONNECTOR, SPAWN_HELPE
 struct request {
 	uint32_t kind;
 	uint32_t port;
-	uint32_t argc, envc;   /* strings in data, one after the other */
+	uint32_t argc, envc; /* strings in data, one after the other */
 	uint32_t loopback_only, is_path;
 	uint32_t len;
 	char data[REQUEST_DATA_MAX];
@@ -159,7 +159,8 @@ static void serve(int fd)
 /* Only what the dynamic linker and the libraries read; everything else may be a password ({env: VAR}). */
 static void forget_environment(void)
 {
-	static const char *const kept[] = {"PATH=", "LD_LIBRARY_PATH=", "SSL_CERT_DIR=", "SSL_CERT_FILE=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LD_PRELOAD="};
+	static const char *const kept[] = {
+		"PATH=", "LD_LIBRARY_PATH=", "SSL_CERT_DIR=", "SSL_CERT_FILE=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LD_PRELOAD="};
 	char **to = environ;
 
 	for (char **from = environ; from != NULL && *from != NULL; from++) {
@@ -218,7 +219,7 @@ static int call(struct spawner *spawner, const struct request *request, const in
 	unsigned got_count;
 
 	if (fdpass_send(spawner->fd, request, offsetof(struct request, data) + request->len, fds, count, 0) < 0 ||
-	    fdpass_receive(spawner->fd, &reply, sizeof(reply), got_fds, &got_count, 0) != (ssize_t)sizeof(reply))
+		fdpass_receive(spawner->fd, &reply, sizeof(reply), got_fds, &got_count, 0) != (ssize_t)sizeof(reply))
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "the spawner process is gone");
 	if (reply.pid < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot start a process: %.*s", (int)reply.len, reply.text);
@@ -267,7 +268,8 @@ int spawner_connector(struct spawner *spawner, int result_fd, const struct conne
 	return call(spawner, &request, &result_fd, 1, ret_child, err);
 }
 
-int spawner_helper(struct spawner *spawner, char *const *argv, char *const *environment, const int stdio[3], struct child *ret_child, struct error *err)
+int spawner_helper(
+	struct spawner *spawner, char *const *argv, char *const *environment, const int stdio[3], struct child *ret_child, struct error *err)
 {
 	static struct request request;
 

@@ -11,7 +11,7 @@
 struct error;
 
 struct spawner {
-	int fd;    /* the line to it; its end is the spawner's death: exit 70 */
+	int fd; /* the line to it; its end is the spawner's death: exit 70 */
 	pid_t pid;
 };
 
@@ -31,14 +31,15 @@ int spawner_worker(struct spawner *spawner, int channel_fd, struct child *ret_ch
 struct connect_request {
 	const char *host; /* or NULL */
 	uint16_t port;
-	const char *path; /* unix socket, if host is NULL */
+	const char *path;   /* unix socket, if host is NULL */
 	bool loopback_only; /* an address beyond loopback is refused: no TLS was asked for */
 };
 /* A connector: sends one REC_CONNECTED or REC_FAILED to result_fd and leaves. The caller kills it at its deadline. */
 int spawner_connector(struct spawner *spawner, int result_fd, const struct connect_request *request, struct child *ret_child, struct error *err);
 
 /* A program in its own process group, with these three descriptors and this environment, nothing else. argv[0] is absolute or found in PATH. */
-int spawner_helper(struct spawner *spawner, char *const *argv, char *const *environment, const int stdio[3], struct child *ret_child, struct error *err);
+int spawner_helper(
+	struct spawner *spawner, char *const *argv, char *const *environment, const int stdio[3], struct child *ret_child, struct error *err);
 
 void spawner_stop(struct spawner *spawner);
 

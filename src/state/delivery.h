@@ -13,14 +13,14 @@
 struct delivery_row {
 	int64_t target;
 	enum delivery_stage status;
-	int64_t code;		 /* the peer's number of the last failure */
-	unsigned attempts;	 /* that failed for the message's own sake */
-	unsigned doubts;	 /* intents without outcome, before the one that is under way */
+	int64_t code;            /* the peer's number of the last failure */
+	unsigned attempts;       /* that failed for the message's own sake */
+	unsigned doubts;         /* intents without outcome, before the one that is under way */
 	int64_t first_failed_at; /* 0: never */
-	int64_t next_try;	 /* 0: at once */
-	int64_t intent_at;	 /* as the worker gave it */
-	int64_t held_at;	 /* 0: was never held */
-	unsigned held_tries;	 /* automatic tries since then */
+	int64_t next_try;        /* 0: at once */
+	int64_t intent_at;       /* as the worker gave it */
+	int64_t held_at;         /* 0: was never held */
+	unsigned held_tries;     /* automatic tries since then */
 };
 
 void delivery_intend(struct delivery_row *delivery, int64_t intent_at);

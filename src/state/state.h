@@ -35,9 +35,9 @@ void state_checkpoint(struct state *state); /* when idle; errors do not matter *
 /* -- mailbox.c -- */
 struct mailbox_state {
 	int64_t id;
-	unsigned failures;				/* sessions in a row that ended in an error */
-	unsigned clock;					/* enum backoff_clock of the current back-off */
-	int64_t retry_at;				/* 0: no back-off */
+	unsigned failures;                              /* sessions in a row that ended in an error */
+	unsigned clock;                                 /* enum backoff_clock of the current back-off */
+	int64_t retry_at;                               /* 0: no back-off */
 	int64_t last_success, last_error_at, last_mail; /* 0: never */
 	int last_error_kind;
 	char last_error[240]; /* in words; "" if the last session was well */
@@ -93,10 +93,10 @@ int state_drop_removed_targets(struct state *state, int64_t mailbox_id, const st
 
 /* -- report.c -- */
 struct mailbox_counts {
-	uint64_t open;		 /* undelivered, neither in doubt nor held */
+	uint64_t open;           /* undelivered, neither in doubt nor held */
 	uint64_t in_doubt, held; /* undelivered; one message may be both, for different destinations */
-	uint64_t delivered;	 /* disposed of or not */
-	uint64_t owed;		 /* delivered, their disposal not yet confirmed */
+	uint64_t delivered;      /* disposed of or not */
+	uint64_t owed;           /* delivered, their disposal not yet confirmed */
 	uint64_t baseline;
 };
 int state_counts(struct state *state, int64_t mailbox_id, struct mailbox_counts *ret_counts, struct error *err);

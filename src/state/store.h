@@ -15,7 +15,7 @@
 
 #define KEY_HASH_BYTES 16
 #define TOMBSTONE_S (30 * 86400) /* servers that lose a message from a listing have it back within days */
-#define LISTING_S 86400		 /* a complete listing is due so often, whatever the counts say */
+#define LISTING_S 86400          /* a complete listing is due so often, whatever the counts say */
 
 #define SQL_KEPT_MAX 96
 struct sql_kept {
@@ -57,7 +57,7 @@ int savepoint_end(struct state *state, int result, struct error *err); /* result
 /* folder.c */
 struct folder_row {
 	int64_t id, mailbox, mark, present, listed_at;
-	int64_t epoch;	     /* counts renumberings: a UIDVALIDITY may come back */
+	int64_t epoch;       /* counts renumberings: a UIDVALIDITY may come back */
 	int64_t uidvalidity; /* FOLDER_UNPLANNED, FOLDER_MOVED, or the server's */
 	enum protocol protocol;
 };

@@ -105,14 +105,13 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 	};
 	add_configured_targets(attendant);
 	attendant->configured_targets = job->target_count;
-	if (service->mode == JOB_HAUL &&
-	    state_open_targets(service->state, attendant->mailbox_state.id, add_open_target, attendant, err) < 0)
+	if (service->mode == JOB_HAUL && state_open_targets(service->state, attendant->mailbox_state.id, add_open_target, attendant, err) < 0)
 		return -1;
 	if (mailbox->server.ca_file != NULL && read_ca_file(mailbox->server.ca_file, &mailbox->server.ca_pem, err) < 0)
 		return -1;
 	for (unsigned i = 0; i < job->destination_count; i++)
 		if (job->destinations[i].server.ca_file != NULL &&
-		    read_ca_file(job->destinations[i].server.ca_file, &job->destinations[i].server.ca_pem, err) < 0)
+			read_ca_file(job->destinations[i].server.ca_file, &job->destinations[i].server.ca_pem, err) < 0)
 			return -1;
 	return 0;
 }
@@ -156,10 +155,11 @@ static int judge_command(struct attendant *attendant, struct error *err)
 	if (command->status == 0)
 		return 0;
 	if (command->late && ioctl(attendant->command_output, FIONREAD, &unread) == 0 && unread >= SECRET_MAX_BYTES)
-		error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s prints without end; it has to print the password in one line", name);
+		error_set(
+			err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s prints without end; it has to print the password in one line", name);
 	else if (command->late)
-		error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s has not ended within %d seconds; it has no terminal to ask at", name,
-			  PASSWORD_COMMAND_S);
+		error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s has not ended within %d seconds; it has no terminal to ask at",
+			name, PASSWORD_COMMAND_S);
 	else if (command->status > 128)
 		error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command %s was ended by signal %d", name, command->status - 128);
 	else
@@ -198,7 +198,7 @@ static int run_password_command(struct attendant *attendant, const struct passwo
 	/* What it leaves running, say an agent, may keep the other end: the worker takes what is there, and does not wait for more. */
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	result = program_start(attendant, &attendant->command, password->command, NULL, NULL, (const int[3]){null, ends[1], STDERR_FILENO},
-			       PASSWORD_COMMAND_S * deadline_factor(), on_command_end, err);
+		PASSWORD_COMMAND_S * deadline_factor(), on_command_end, err);
 	close(null);
 	close(ends[1]);
 	if (result < 0)

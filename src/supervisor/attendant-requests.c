@@ -69,7 +69,7 @@ static int on_connector(sd_event_source *source, int fd, uint32_t events, void *
 	if (result == 0)
 		return 0;
 	if (result > 0 && record_check(&answer, record_size(&answer), fd_count, false) == NULL &&
-	    (answer.kind == REC_CONNECTED || answer.kind == REC_FAILED))
+		(answer.kind == REC_CONNECTED || answer.kind == REC_FAILED))
 		forward(attendant, &answer, fds, fd_count);
 	else
 		connector_failed(attendant, "the process that connects has died");
@@ -112,8 +112,8 @@ static int watch_connector(struct attendant *attendant, struct error *err)
 	sd_event_source_set_floating(reaper, true);
 	sd_event_source_unref(reaper);
 	if (sd_event_add_io(event, &attendant->connector_event, attendant->connector_fd, EPOLLIN, on_connector, attendant) < 0 ||
-	    sd_event_add_time_relative(event, &attendant->connector_deadline, CLOCK_MONOTONIC, (uint64_t)(CONNECTOR_S * deadline_factor() * 1e6), 100000,
-				       on_connector_deadline, attendant) < 0)
+		sd_event_add_time_relative(event, &attendant->connector_deadline, CLOCK_MONOTONIC, (uint64_t)(CONNECTOR_S * deadline_factor() * 1e6),
+			100000, on_connector_deadline, attendant) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a connector");
 	return 0;
 }
@@ -158,7 +158,7 @@ static int folder_id(struct attendant *attendant, const struct record *request, 
 	if (request->index >= (count != 0 ? count : 1))
 		return nonsense(err, "a folder that is not configured");
 	if (attendant->folder_ids[request->index] == 0 &&
-	    state_folder_open(attendant->service->state, attendant->mailbox_state.id, name, &attendant->folder_ids[request->index], err) < 0)
+		state_folder_open(attendant->service->state, attendant->mailbox_state.id, name, &attendant->folder_ids[request->index], err) < 0)
 		return -1;
 	*ret_id = attendant->folder_ids[request->index];
 	return 0;
@@ -176,7 +176,8 @@ static unsigned make_targets(const struct attendant *attendant, struct state_tar
 {
 	*ret_frozen = 0;
 	for (unsigned i = 0; i < attendant->job.target_count; i++) {
-		targets[i] = (struct state_target){attendant->job.destinations[attendant->job.targets[i].dest].name, attendant->job.targets[i].recipient};
+		targets[i] =
+			(struct state_target){attendant->job.destinations[attendant->job.targets[i].dest].name, attendant->job.targets[i].recipient};
 		if (i < attendant->configured_targets)
 			*ret_frozen |= UINT64_C(1) << i;
 	}
@@ -198,8 +199,8 @@ static int serve_folder(struct attendant *attendant, const struct record *reques
 	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
 		return -1;
 	if (folder_id(attendant, request, &id, err) < 0 ||
-	    state_known(service->state, id, request->uidvalidity, request->count, (request->flags & REC_COMPLETE) != 0, targets, count, clock_wall_s(), &fd,
-			err) < 0)
+		state_known(service->state, id, request->uidvalidity, request->count, (request->flags & REC_COMPLETE) != 0, targets, count,
+			clock_wall_s(), &fd, err) < 0)
 		goto failed;
 	if (state_has_unmatched(service->state, id, &unmatched, err) < 0 || state_commit(service->state, err) < 0) {
 		close(fd);
@@ -234,8 +235,8 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 		return roll_back(attendant);
 	result = folder_id(attendant, request, &id, err);
 	if (result == 0)
-		result = state_plan(service->state, id, request, plan, len, targets, count, frozen, &attendant->mailbox->after_delivery, clock_wall_s(),
-				    &answer.id, err);
+		result = state_plan(service->state, id, request, plan, len, targets, count, frozen, &attendant->mailbox->after_delivery,
+			clock_wall_s(), &answer.id, err);
 	if (result == 0)
 		result = state_has_unmatched(service->state, id, &unmatched, err);
 	if (result == 0)
@@ -262,9 +263,9 @@ static int serve_match(struct attendant *attendant, const struct record *request
 	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
 		return -1;
 	if (folder_id(attendant, request, &folder, err) < 0 ||
-	    state_match(service->state, folder, attendant->mailbox_state.id, request->id, request->hash, request->trace, request->has_trace != 0, &answer.id,
-			err) < 0 ||
-	    state_commit(service->state, err) < 0)
+		state_match(service->state, folder, attendant->mailbox_state.id, request->id, request->hash, request->trace, request->has_trace != 0,
+			&answer.id, err) < 0 ||
+		state_commit(service->state, err) < 0)
 		return roll_back(attendant);
 	attendant_send(attendant, &answer, NULL, 0);
 	return 0;
@@ -303,7 +304,9 @@ static char **make_arguments(const struct dest_config *dest, const char *sender,
 	char **argv = NULL;
 
 	for (size_t i = 0; dest->argv[i] != NULL; i++)
-		strv_add(&argv, strcmp(dest->argv[i], "{recipient}") == 0 ? recipient : strcmp(dest->argv[i], "{sender}") == 0 ? sender : dest->argv[i]);
+		strv_add(&argv, strcmp(dest->argv[i], "{recipient}") == 0 ? recipient
+				: strcmp(dest->argv[i], "{sender}") == 0  ? sender
+									  : dest->argv[i]);
 	return argv;
 }
 
@@ -331,7 +334,8 @@ static int reopen_read_only(int fd)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static int run_mda(struct attendant *attendant, const struct dest_config *dest, const char *sender, const char *recipient, int input, struct error *err)
+static int run_mda(
+	struct attendant *attendant, const struct dest_config *dest, const char *sender, const char *recipient, int input, struct error *err)
 {
 	char **argv = make_arguments(dest, sender, recipient);
 	int ends[2], result;
@@ -342,7 +346,7 @@ static int run_mda(struct attendant *attendant, const struct dest_config *dest, 
 	}
 	/* What it prints is for the operator, so both outputs go the same way. The worker keeps the deadline; ours is for one that closed them and stays. */
 	result = program_start(attendant, &attendant->command, argv, sender, recipient, (const int[3]){input, ends[1], ends[1]},
-			       deadline_factor() * (dest->server.timeout_s != 0 ? dest->server.timeout_s : MDA_S) + MDA_GRACE_S, on_mda_end, err);
+		deadline_factor() * (dest->server.timeout_s != 0 ? dest->server.timeout_s : MDA_S) + MDA_GRACE_S, on_mda_end, err);
 	if (result == 0)
 		attendant_send(attendant, &(struct record){.kind = REC_STARTED}, &ends[0], 1);
 	close(ends[0]);
@@ -361,7 +365,7 @@ static int serve_run(struct attendant *attendant, const struct record *request, 
 		return nonsense(err, "a program that is not its own");
 	dest = &attendant->job.destinations[request->index];
 	if (dest->kind != DEST_MDA || !is_target(attendant, request->index, recipient) ||
-	    (sender[0] != '\0' && !address_is_valid(sender, strlen(sender))))
+		(sender[0] != '\0' && !address_is_valid(sender, strlen(sender))))
 		return nonsense(err, "a program with arguments that are not its own");
 	input = reopen_read_only(message_fd);
 	if (input < 0)

@@ -50,7 +50,8 @@ int attendant_apply(struct attendant *attendant, const struct record *record, in
 	struct state_target targets[TARGETS_MAX];
 
 	for (unsigned i = 0; i < attendant->job.target_count; i++)
-		targets[i] = (struct state_target){attendant->job.destinations[attendant->job.targets[i].dest].name, attendant->job.targets[i].recipient};
+		targets[i] =
+			(struct state_target){attendant->job.destinations[attendant->job.targets[i].dest].name, attendant->job.targets[i].recipient};
 	if (state_apply(attendant->service->state, attendant->mailbox_state.id, record, targets, attendant->job.target_count, now, err) < 0)
 		return -1;
 	if (record->kind == REC_OUTCOME && record->verdict == VERDICT_ACCEPTED)
@@ -184,8 +185,8 @@ static void serve(struct attendant *attendant, const struct record *request, con
 		attendant->waiting_fd = fd_count != 0 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : -1;
 	}
 	attendant->retry_event = sd_event_source_unref(attendant->retry_event);
-	if (sd_event_add_time_relative(attendant->service->event, &attendant->retry_event, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_retry,
-				       attendant) < 0)
+	if (sd_event_add_time_relative(
+		    attendant->service->event, &attendant->retry_event, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_retry, attendant) < 0)
 		attendant_refuse(attendant, &err);
 }
 
@@ -313,8 +314,8 @@ int attendant_watch(struct attendant *attendant, struct error *err)
 	sd_event *event = attendant->service->event;
 
 	if (sd_event_add_io(event, &attendant->channel_event, attendant->channel_fd, EPOLLIN, on_channel, attendant) < 0 ||
-	    sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0 ||
-	    sd_event_add_child_pidfd(event, &attendant->worker_event, attendant->worker.pidfd, WEXITED, on_worker_exit, attendant) < 0)
+		sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0 ||
+		sd_event_add_child_pidfd(event, &attendant->worker_event, attendant->worker.pidfd, WEXITED, on_worker_exit, attendant) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a worker");
 	sd_event_source_set_child_pidfd_own(attendant->worker_event, true);
 	attendant->worker.pidfd = -1;
@@ -331,13 +332,13 @@ static int drop_removed_targets(struct attendant *attendant, struct error *err)
 	if (state_begin(service->state, err) < 0)
 		return -1;
 	if (state_drop_removed_targets(service->state, attendant->mailbox_state.id, service->config, &dropped, err) < 0 ||
-	    state_commit(service->state, err) < 0) {
+		state_commit(service->state, err) < 0) {
 		state_rollback(service->state);
 		return -1;
 	}
 	if (dropped != 0)
-		log_say(&attendant->log, LEVEL_WARNING, "destination_removed", "%u deliveries to destinations that left the configuration are given up",
-			dropped);
+		log_say(&attendant->log, LEVEL_WARNING, "destination_removed",
+			"%u deliveries to destinations that left the configuration are given up", dropped);
 	return 0;
 }
 
@@ -390,8 +391,8 @@ void attendant_stop(struct attendant *attendant)
 		return;
 	}
 	attendant_send(attendant, &(struct record){.kind = REC_STOP}, NULL, 0);
-	sd_event_add_time_relative(attendant->service->event, &attendant->kill_event, CLOCK_MONOTONIC, (uint64_t)(STOP_S * deadline_factor() * 1e6), 100000, on_stop_deadline,
-				   attendant);
+	sd_event_add_time_relative(attendant->service->event, &attendant->kill_event, CLOCK_MONOTONIC, (uint64_t)(STOP_S * deadline_factor() * 1e6),
+		100000, on_stop_deadline, attendant);
 }
 
 static void free_job(struct attendant *attendant)

@@ -37,11 +37,11 @@ struct service {
 };
 
 struct program {
-	struct child child;          /* pid 0: none is running */
+	struct child child; /* pid 0: none is running */
 	sd_event_source *exit_event, *deadline;
-	int status;                  /* exit status, 128 + signal once it has ended */
-	bool ended, asked;           /* asked: the worker waits for the answer */
-	bool late;                   /* it was killed at its deadline */
+	int status;        /* exit status, 128 + signal once it has ended */
+	bool ended, asked; /* asked: the worker waits for the answer */
+	bool late;         /* it was killed at its deadline */
 };
 
 struct attendant {
@@ -52,21 +52,21 @@ struct attendant {
 	struct job job;
 	unsigned configured_targets; /* the first ones of the job: what new messages go to; the others are of older messages */
 	int lock_fd, channel_fd;
-	int64_t *folder_ids;         /* per folder of the configuration (POP3: one), 0: not opened yet */
+	int64_t *folder_ids; /* per folder of the configuration (POP3: one), 0: not opened yet */
 	/* the worker */
 	struct child worker;
 	sd_event_source *channel_event, *worker_event, *kill_event, *silence;
-	bool exited;                 /* by itself, with exit_status; else by the signal exit_status */
+	bool exited; /* by itself, with exit_status; else by the signal exit_status */
 	int exit_status;
 	uint32_t received, acknowledged; /* sequence numbers */
-	bool over, stopping;         /* over: REC_END has come, or the worker is gone */
-	bool condemned;              /* it lied: nothing that it says counts any more */
+	bool over, stopping;             /* over: REC_END has come, or the worker is gone */
+	bool condemned;                  /* it lied: nothing that it says counts any more */
 	struct error result;
 	/* secrets on their way: one descriptor each, in the job's numbering */
 	unsigned next_secret;
 	int secret_fds[1 + TARGETS_MAX];
-	struct program command;      /* a password command, or an MDA for the worker */
-	int command_output;          /* of a password command */
+	struct program command; /* a password command, or an MDA for the worker */
+	int command_output;     /* of a password command */
 	/* at most one connector at a time */
 	struct child connector;
 	int connector_fd;
@@ -82,8 +82,8 @@ struct attendant {
 
 /* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. -1: nothing was started; finished is not called. */
 int attendant_start(struct service *service, const struct mailbox_config *mailbox, struct attendant **ret_attendant, struct error *err);
-void attendant_stop(struct attendant *attendant);    /* leave at the next message boundary */
-void attendant_kill(struct attendant *attendant);    /* now */
+void attendant_stop(struct attendant *attendant); /* leave at the next message boundary */
+void attendant_kill(struct attendant *attendant); /* now */
 void attendant_free(struct attendant *attendant);
 
 /* For the ledger. */
@@ -103,8 +103,8 @@ int attendant_give_birth(struct attendant *attendant, struct error *err);
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
 void attendant_end_connector(struct attendant *attendant);
 /* program.c */
-int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient, const int stdio[3],
-		  double deadline_s, void (*ended)(struct attendant *), struct error *err);
+int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient,
+	const int stdio[3], double deadline_s, void (*ended)(struct attendant *), struct error *err);
 void program_kill(struct program *program); /* its whole process group */
 void program_done(struct program *program);
 

@@ -9,9 +9,8 @@
 #include "supervisor/attendant.h"
 
 /* What a program gets of our environment: enough to find its own configuration and the user's key ring, no more; and none of it is a secret of ours. */
-static const char *const passed_on[] = {"PATH",	     "HOME",	 "USER",	     "LOGNAME",		 "SHELL",	   "LANG",
-					"LC_ALL",    "TZ",	 "GNUPGHOME",	     "XDG_RUNTIME_DIR",	 "XDG_CONFIG_HOME", "XDG_DATA_HOME",
-					"GPG_AGENT_INFO", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "PASSWORD_STORE_DIR", "TMPDIR"};
+static const char *const passed_on[] = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "GNUPGHOME", "XDG_RUNTIME_DIR",
+	"XDG_CONFIG_HOME", "XDG_DATA_HOME", "GPG_AGENT_INFO", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "PASSWORD_STORE_DIR", "TMPDIR"};
 
 struct ending {
 	struct attendant *attendant;
@@ -47,7 +46,7 @@ static int on_exit_of_program(sd_event_source *source, const siginfo_t *info, vo
 {
 	struct ending ending;
 
-	if (context == NULL) { /* forgotten: only to be reaped */
+	if (context == NULL) {                               /* forgotten: only to be reaped */
 		sd_event_source_set_floating(source, false); /* gives up the last reference */
 		return 0;
 	}
@@ -71,8 +70,8 @@ static int on_deadline_of_program(sd_event_source *source, uint64_t when_us, voi
 	return 0;
 }
 
-int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient, const int stdio[3],
-		  double deadline_s, void (*ended)(struct attendant *), struct error *err)
+int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient,
+	const int stdio[3], double deadline_s, void (*ended)(struct attendant *), struct error *err)
 {
 	char **environment = make_environment(sender, recipient);
 	struct ending *ending;
@@ -85,10 +84,12 @@ int program_start(struct attendant *attendant, struct program *program, char *co
 		return -1;
 	ending = xmalloc(sizeof(*ending));
 	*ending = (struct ending){attendant, program, ended};
-	if (sd_event_add_child_pidfd(attendant->service->event, &program->exit_event, program->child.pidfd, WEXITED, on_exit_of_program, ending) < 0 ||
-	    sd_event_source_set_destroy_callback(program->exit_event, free) < 0 || sd_event_source_set_child_pidfd_own(program->exit_event, true) < 0 ||
-	    (deadline_s > 0 && sd_event_add_time_relative(attendant->service->event, &program->deadline, CLOCK_MONOTONIC, (uint64_t)(deadline_s * 1e6),
-							  100000, on_deadline_of_program, program) < 0))
+	if (sd_event_add_child_pidfd(attendant->service->event, &program->exit_event, program->child.pidfd, WEXITED, on_exit_of_program, ending) <
+			0 ||
+		sd_event_source_set_destroy_callback(program->exit_event, free) < 0 ||
+		sd_event_source_set_child_pidfd_own(program->exit_event, true) < 0 ||
+		(deadline_s > 0 && sd_event_add_time_relative(attendant->service->event, &program->deadline, CLOCK_MONOTONIC,
+					   (uint64_t)(deadline_s * 1e6), 100000, on_deadline_of_program, program) < 0))
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a program");
 	return 0;
 }

@@ -128,7 +128,7 @@ static bool is_same_but_for_numbers(const char *a, const char *b)
 }
 
 static void log_end_of_session(const struct mailbox_state *before, const struct mailbox_state *after, const struct supervisor *supervisor,
-			       const struct log *log, const struct error *err)
+	const struct log *log, const struct error *err)
 {
 	bool news = !is_same_but_for_numbers(before->last_error, after->last_error) || supervisor->options->attended;
 
@@ -157,7 +157,7 @@ static int record_end(struct supervisor *supervisor, struct mailbox_state *mailb
 	if (err->kind != ERR_NONE)
 		mailbox->last_error_at = now;
 	if (state_begin(supervisor->service.state, &problem) < 0 || state_mailbox_store(supervisor->service.state, mailbox, &problem) < 0 ||
-	    state_commit(supervisor->service.state, &problem) < 0) {
+		state_commit(supervisor->service.state, &problem) < 0) {
 		state_rollback(supervisor->service.state);
 		if (problem.kind == ERR_TEMP) {
 			*mailbox = before;
@@ -209,9 +209,11 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 		print_report(attendant->mailbox->name, REPORT_FAILED, err->text, strlen(err->text)); /* there was no worker to say so */
 	progress_clear();
 	/* Its last outcomes before anything else; if another mailhaul has the database, a little later. */
-	if (hauling && (ledger_commit(service->ledger, NULL) < 0 || (!canceled && record_end(supervisor, &attendant->mailbox_state, &attendant->log, err) < 0))) {
+	if (hauling && (ledger_commit(service->ledger, NULL) < 0 ||
+			       (!canceled && record_end(supervisor, &attendant->mailbox_state, &attendant->log, err) < 0))) {
 		attendant->retry_event = sd_event_source_disable_unref(attendant->retry_event);
-		if (sd_event_add_time_relative(service->event, &attendant->retry_event, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_ending_retry, attendant) < 0)
+		if (sd_event_add_time_relative(
+			    service->event, &attendant->retry_event, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_ending_retry, attendant) < 0)
 			give_up(supervisor, EX_SOFTWARE);
 		return;
 	}
@@ -228,8 +230,9 @@ static void record_failed_start(struct supervisor *supervisor, const struct post
 	struct mailbox_state mailbox;
 	struct error problem;
 
-	if (err->kind != ERR_CONFIG || state_mailbox_open(supervisor->service.state, supervisor->service.config, post->mailbox, &mailbox, &problem) < 0 ||
-	    record_end(supervisor, &mailbox, &log, err) < 0)
+	if (err->kind != ERR_CONFIG ||
+		state_mailbox_open(supervisor->service.state, supervisor->service.config, post->mailbox, &mailbox, &problem) < 0 ||
+		record_end(supervisor, &mailbox, &log, err) < 0)
 		log_say(&log, LEVEL_WARNING, "mailbox_failed", "%s", err->text);
 }
 
@@ -284,8 +287,8 @@ static int on_start_retry(sd_event_source *source, uint64_t when_us, void *conte
 static void start_later(struct supervisor *supervisor)
 {
 	supervisor->start_retry = sd_event_source_disable_unref(supervisor->start_retry);
-	if (sd_event_add_time_relative(supervisor->service.event, &supervisor->start_retry, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_start_retry,
-				       supervisor) < 0)
+	if (sd_event_add_time_relative(
+		    supervisor->service.event, &supervisor->start_retry, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_start_retry, supervisor) < 0)
 		give_up(supervisor, EX_SOFTWARE);
 }
 
@@ -427,7 +430,7 @@ static int watch_signals(struct supervisor *supervisor, struct error *err)
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < ARRAY_SIZE(stopping); i++)
 		if (sigismember(&blocked, stopping[i]) == 1 &&
-		    sd_event_add_signal(supervisor->service.event, NULL, stopping[i], on_interrupt, supervisor) < 0)
+			sd_event_add_signal(supervisor->service.event, NULL, stopping[i], on_interrupt, supervisor) < 0)
 			return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch for signals");
 	return 0;
 }

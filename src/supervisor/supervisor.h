@@ -11,9 +11,9 @@ struct spawner;
 
 struct supervisor_options {
 	enum job_mode mode;
-	char *const *names;   /* NULL-terminated, all in the configuration; none: all that are enabled */
-	const char *trace;    /* mailbox, or NULL */
-	bool attended;        /* a terminal */
+	char *const *names; /* NULL-terminated, all in the configuration; none: all that are enabled */
+	const char *trace;  /* mailbox, or NULL */
+	bool attended;      /* a terminal */
 	bool show_progress;
 };
 

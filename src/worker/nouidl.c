@@ -61,8 +61,8 @@ int listing_gap_close(struct listing_gap *gap, struct session *session, listed_f
 
 	if (gap->count != 0 && session->job->mailbox->after_delivery.what != DISPOSE_DELETE)
 		return error_set(err, ERR_CONFIG, SCOPE_MAILBOX,
-				 "the server gives its messages no unique ids (UIDL), so mail that stays there would be hauled again and again; "
-				 "write \"after_delivery: delete\" for this mailbox");
+			"the server gives its messages no unique ids (UIDL), so mail that stays there would be hauled again and again; "
+			"write \"after_delivery: delete\" for this mailbox");
 	for (size_t i = 0; i < gap->count && result == 0; i++) {
 		struct listed entry = gap->entries[i];
 		struct haul *haul = NULL;

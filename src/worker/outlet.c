@@ -4,7 +4,7 @@
 #include "dest/dest.h"
 
 void outlet_init(struct outlet *outlet, const struct job *job, unsigned index, struct channel *channel, struct secret *secret_take,
-		 const int directories[3], struct tls_summary *tls, void (*trace)(void *, char, const char *, size_t), void *trace_context)
+	const int directories[3], struct tls_summary *tls, void (*trace)(void *, char, const char *, size_t), void *trace_context)
 {
 	const struct dest_context context = {
 		.channel = channel,

@@ -26,7 +26,7 @@ struct outlet {
 };
 
 void outlet_init(struct outlet *outlet, const struct job *job, unsigned index, struct channel *channel, struct secret *secret_take,
-		 const int directories[3], struct tls_summary *tls, void (*trace)(void *, char, const char *, size_t), void *trace_context);
+	const int directories[3], struct tls_summary *tls, void (*trace)(void *, char, const char *, size_t), void *trace_context);
 /* Opens it if it is not. False: it is down, see error. */
 bool outlet_ready(struct outlet *outlet);
 /* It was lost: down for this session, unless it has accepted something since it was opened: then it may be opened once more. */

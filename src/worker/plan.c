@@ -23,9 +23,9 @@ struct view {
 	const struct known_header *header;
 	const struct known_item *items;
 	const struct known_key *keys;
-	uint32_t *numbers;      /* per known item: its number in this listing, 0: not listed */
-	uint8_t *seen;          /* per known key: listed */
-	struct str entries;     /* of the plan file: new messages */
+	uint32_t *numbers;  /* per known item: its number in this listing, 0: not listed */
+	uint8_t *seen;      /* per known key: listed */
+	struct str entries; /* of the plan file: new messages */
 	uint64_t entry_count, mark;
 	size_t listed, capacity;
 	struct listing_gap gap; /* messages without a key */
@@ -179,7 +179,8 @@ static int compare_uid(const void *a, const void *b)
 static int record_plan(struct view *view, bool complete, struct session *session, unsigned folder_index, struct error *err)
 {
 	struct plan_header header = {.mark = view->mark, .entry_count = view->entry_count};
-	struct record request = {.kind = REC_PLAN, .index = folder_index, .uidvalidity = view->plan->uidvalidity, .flags = complete ? REC_COMPLETE : 0};
+	struct record request = {
+		.kind = REC_PLAN, .index = folder_index, .uidvalidity = view->plan->uidvalidity, .flags = complete ? REC_COMPLETE : 0};
 	struct record answer;
 	struct str file = {0};
 	int fd, result;
@@ -216,14 +217,13 @@ static int ask_known(struct plan *plan, struct session *session, unsigned folder
 	int fd;
 
 	if (channel_call(session->channel, &request, NULL, 0, REC_KNOWN, &answer, &fd, 1, err) < 0 ||
-	    fs_map_sealed(fd, KNOWN_MAX_BYTES, &bytes, &plan->known_len, err) < 0)
+		fs_map_sealed(fd, KNOWN_MAX_BYTES, &bytes, &plan->known_len, err) < 0)
 		return -1;
 	plan->known = (void *)(uintptr_t)bytes;
 	plan->match = answer.count != 0;
 	header = bytes;
 	if (plan->known_len < sizeof(*header) || header->item_count > LISTING_MAX || header->key_count > 2 * LISTING_MAX ||
-	    plan->known_len !=
-		    sizeof(*header) + header->item_count * sizeof(struct known_item) + header->key_count * sizeof(struct known_key))
+		plan->known_len != sizeof(*header) + header->item_count * sizeof(struct known_item) + header->key_count * sizeof(struct known_key))
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "what the supervisor knows came incomplete");
 	return 0;
 }
@@ -244,7 +244,8 @@ static int list_folder(struct view *view, struct session *session, const struct 
 		return -1;
 	*ret_complete = above == 0 && !contradictory && view->listed == status->exists;
 	if (contradictory || (above == 0 && view->listed != status->exists))
-		log_say(&session->log, LEVEL_WARNING, "listing_odd", "the server's listing of %s contradicts itself; nothing is concluded from what it lacks",
+		log_say(&session->log, LEVEL_WARNING, "listing_odd",
+			"the server's listing of %s contradicts itself; nothing is concluded from what it lacks",
 			session->folder != NULL ? session->folder : "the mailbox");
 	return 0;
 }

@@ -15,26 +15,26 @@ struct session;
 struct plan_item {
 	uint64_t id, size;
 	int64_t date, intent_at;
-	uint64_t open;          /* targets to be delivered to now; 0: only to be disposed of */
-	uint64_t doubtful;      /* subset of open: an intent without outcome stands */
-	const uint8_t *hash;    /* of a doubtful one, as intended; NULL otherwise. Lives as long as the plan */
-	uint32_t uid;           /* or POP3 message number; 0: not on the server now */
-	uint8_t dispose;        /* enum disposal */
-	bool held_back;         /* not to be disposed of, whatever becomes of it now */
-	bool match;             /* may have been delivered before: under another number, or as what had its UIDL until now */
+	uint64_t open;       /* targets to be delivered to now; 0: only to be disposed of */
+	uint64_t doubtful;   /* subset of open: an intent without outcome stands */
+	const uint8_t *hash; /* of a doubtful one, as intended; NULL otherwise. Lives as long as the plan */
+	uint32_t uid;        /* or POP3 message number; 0: not on the server now */
+	uint8_t dispose;     /* enum disposal */
+	bool held_back;      /* not to be disposed of, whatever becomes of it now */
+	bool match;          /* may have been delivered before: under another number, or as what had its UIDL until now */
 };
 
 struct plan {
 	struct plan_item *items; /* in the order of the server */
 	size_t count;
 	size_t fetch_count;
-	uint64_t fetch_bytes;    /* as announced */
-	void *known;             /* the mapping that hashes point into */
+	uint64_t fetch_bytes; /* as announced */
+	void *known;          /* the mapping that hashes point into */
 	size_t known_len;
-	uint32_t exists;         /* messages in the folder, for list and check */
+	uint32_t exists; /* messages in the folder, for list and check */
 	uint64_t uidvalidity;
 	unsigned folder_index;
-	bool match;              /* as of the items that were open before */
+	bool match; /* as of the items that were open before */
 	size_t new_count, baseline_count;
 };
 

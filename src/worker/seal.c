@@ -32,9 +32,9 @@ enum {
 	LL_FS_REFER = 1 << 13,    /* ABI 2 */
 	LL_FS_TRUNCATE = 1 << 14, /* ABI 3 */
 	LL_FS_ALL_ABI_1 = (1 << 13) - 1,
-	LL_NET_ALL = 3,           /* ABI 4: bind and connect over TCP */
+	LL_NET_ALL = 3,            /* ABI 4: bind and connect over TCP */
 	LL_FS_IOCTL_DEV = 1 << 15, /* ABI 5 */
-	LL_SCOPE_ALL = 3,         /* ABI 6: abstract unix sockets, signals */
+	LL_SCOPE_ALL = 3,          /* ABI 6: abstract unix sockets, signals */
 	LL_CREATE_VERSION = 1,
 	LL_RULE_PATH_BENEATH = 1,
 };
@@ -114,16 +114,66 @@ static long apply_landlock(const struct seal *seal)
 
 /* Everything a worker does, by system call. Landlock says where; this says what. */
 static const int allowed_calls[] = {
-	SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(close), SCMP_SYS(lseek),
-	SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstatfs), SCMP_SYS(getdents64), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
-	SCMP_SYS(syncfs), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(memfd_create), SCMP_SYS(dup), SCMP_SYS(utimensat),
-	SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(shutdown),
-	SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
-	SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mlock), SCMP_SYS(munlock), SCMP_SYS(brk), SCMP_SYS(futex),
-	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(clock_nanosleep), SCMP_SYS(getrandom), SCMP_SYS(getpid),
-	SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(sysinfo), SCMP_SYS(sched_yield),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall),
-	SCMP_SYS(exit), SCMP_SYS(exit_group),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(readv),
+	SCMP_SYS(writev),
+	SCMP_SYS(pread64),
+	SCMP_SYS(pwrite64),
+	SCMP_SYS(close),
+	SCMP_SYS(lseek),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(statx),
+	SCMP_SYS(fstatfs),
+	SCMP_SYS(getdents64),
+	SCMP_SYS(fsync),
+	SCMP_SYS(fdatasync),
+	SCMP_SYS(syncfs),
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(fallocate),
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(dup),
+	SCMP_SYS(utimensat),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(recvmsg),
+	SCMP_SYS(sendmsg),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto),
+	SCMP_SYS(shutdown),
+	SCMP_SYS(getsockopt),
+	SCMP_SYS(setsockopt),
+	SCMP_SYS(getsockname),
+	SCMP_SYS(getpeername),
+	SCMP_SYS(mmap),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(mlock),
+	SCMP_SYS(munlock),
+	SCMP_SYS(brk),
+	SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(gettimeofday),
+	SCMP_SYS(time),
+	SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(getrandom),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(getuid),
+	SCMP_SYS(geteuid),
+	SCMP_SYS(getgid),
+	SCMP_SYS(getegid),
+	SCMP_SYS(sysinfo),
+	SCMP_SYS(sched_yield),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(rt_sigaction),
+	SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
 };
 
 static const int maildir_calls[] = {SCMP_SYS(openat), SCMP_SYS(renameat2), SCMP_SYS(linkat), SCMP_SYS(unlinkat)};
@@ -189,8 +239,8 @@ static int build_filter(struct sock_fprog *ret_program, bool maildir)
 		if (maildir)
 			result = add_calls(filter, maildir_calls, ARRAY_SIZE(maildir_calls));
 		else /* the trust store is read, nothing is written */
-			result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-						  SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+			result = seccomp_rule_add(
+				filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
 	}
 	if (result == 0)
 		result = export_filter(filter, ret_program);
@@ -228,7 +278,7 @@ int seal_apply(const struct seal *seal, const char **ret_level, struct error *er
 	seccomp = apply_seccomp(seal);
 	if (seal->mode == SANDBOX_REQUIRE && (landlock == 0 || !seccomp))
 		return error_set(err, ERR_CONFIG, SCOPE_PROGRAM, "this kernel has no %s; write \"sandbox: best\" to do without",
-				 landlock == 0 ? "Landlock" : "seccomp filters");
+			landlock == 0 ? "Landlock" : "seccomp filters");
 	*ret_level = landlock != 0 ? (seccomp ? "landlock and seccomp" : "landlock") : seccomp ? "seccomp" : "none";
 	return 0;
 }

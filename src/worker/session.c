@@ -21,7 +21,7 @@ static void send_trace(void *context, char direction, const char *bytes, size_t 
 }
 
 void session_init(struct session *session, const struct job *job, struct channel *channel, int spool_fd_take, struct secret **secrets,
-		  const int (*directories)[3], const struct error *refusals)
+	const int (*directories)[3], const struct error *refusals)
 {
 	void (*trace)(void *, char, const char *, size_t) = job->trace ? send_trace : NULL;
 
@@ -43,8 +43,8 @@ void session_init(struct session *session, const struct job *job, struct channel
 	session->source = source_new(&session->source_context);
 	session->outlets = xcalloc(job->destination_count, sizeof(*session->outlets));
 	for (unsigned i = 0; i < job->destination_count; i++)
-		outlet_init(&session->outlets[i], job, i, channel, secrets[1 + i], directories[i], job->mode == JOB_CHECK ? &session->tls : NULL, trace,
-			    channel);
+		outlet_init(&session->outlets[i], job, i, channel, secrets[1 + i], directories[i], job->mode == JOB_CHECK ? &session->tls : NULL,
+			trace, channel);
 	for (unsigned i = 0; i < job->destination_count; i++) {
 		session->outlets[i].error = refusals[i];
 		session->outlets[i].down = refusals[i].kind != ERR_NONE;

@@ -109,7 +109,8 @@ static bool is_looping(const struct message *message, struct error *why)
 static bool is_old_acquaintance(struct transfer *transfer, struct haul *haul)
 {
 	struct session *session = transfer->session;
-	struct record request = {.kind = REC_MATCH, .index = transfer->plan->folder_index, .id = haul->id, .has_trace = haul->message->has_trace}, answer;
+	struct record request = {.kind = REC_MATCH, .index = transfer->plan->folder_index, .id = haul->id, .has_trace = haul->message->has_trace},
+		      answer;
 	struct error problem;
 
 	memcpy(request.hash, haul->message->hash, sizeof(request.hash));
@@ -236,7 +237,7 @@ static void sync_outlets(struct transfer *transfer)
 static bool group_is_complete(const struct transfer *transfer)
 {
 	return transfer->group.count != 0 && (transfer->group.count >= transfer->group_max || transfer->group.bytes >= GROUP_BYTES ||
-					       transfer->source_idle || transfer->requested.count == 0);
+						     transfer->source_idle || transfer->requested.count == 0);
 }
 
 int transfer_close_group(struct transfer *transfer, struct error *err)

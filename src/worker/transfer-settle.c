@@ -13,8 +13,10 @@ static void log_outcome(const struct session *session, const struct delivery *de
 		const char *event;
 		enum log_level level;
 	} kinds[] = {
-		[VERDICT_ACCEPTED] = {"hauled", LEVEL_INFO},	   [VERDICT_DEFERRED] = {"deferred", LEVEL_NOTICE},
-		[VERDICT_REFUSED] = {"held", LEVEL_WARNING},	   [VERDICT_IN_DOUBT] = {"in_doubt", LEVEL_WARNING},
+		[VERDICT_ACCEPTED] = {"hauled", LEVEL_INFO},
+		[VERDICT_DEFERRED] = {"deferred", LEVEL_NOTICE},
+		[VERDICT_REFUSED] = {"held", LEVEL_WARNING},
+		[VERDICT_IN_DOUBT] = {"in_doubt", LEVEL_WARNING},
 		[VERDICT_RETRACTED] = {"retracted", LEVEL_DEBUG},
 	};
 	const struct haul *haul = delivery->haul;
@@ -94,7 +96,8 @@ int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct
 int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, const struct error *why, struct error *err)
 {
 	struct session *session = transfer->session;
-	struct record record = {.kind = REC_UNFETCHED, .id = item->id, .error = (uint8_t)why->kind, .scope = SCOPE_MESSAGE, .code = (uint32_t)why->code};
+	struct record record = {
+		.kind = REC_UNFETCHED, .id = item->id, .error = (uint8_t)why->kind, .scope = SCOPE_MESSAGE, .code = (uint32_t)why->code};
 	struct log_entry entry;
 
 	record_set_text(&record, why->text, strlen(why->text));
@@ -130,7 +133,8 @@ int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct e
 
 		if ((item->doubtful >> i & 1) == 0 || !outlet_ready(outlet))
 			continue;
-		received_make_id(delivery.id, job->installation, job->mailbox->name, session->folder, item->id, outlet->config->name, delivery.recipient);
+		received_make_id(
+			delivery.id, job->installation, job->mailbox->name, session->folder, item->id, outlet->config->name, delivery.recipient);
 		if (dest_resolve(outlet->dest, &delivery, item->hash, &resolution, &lost) < 0) {
 			outlet_lost(outlet, &lost);
 			continue;

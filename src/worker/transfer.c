@@ -64,8 +64,8 @@ static int request_item(struct transfer *transfer, struct plan_item *item, struc
 		return queue_disposal(transfer, item->id, item->uid, item->dispose, err);
 	}
 	if (item->size > mailbox->max_message) {
-		error_set(&why, ERR_REFUSED, SCOPE_MESSAGE, "the message has %llu bytes, more than max_message (%llu)", (unsigned long long)item->size,
-			  (unsigned long long)mailbox->max_message);
+		error_set(&why, ERR_REFUSED, SCOPE_MESSAGE, "the message has %llu bytes, more than max_message (%llu)",
+			(unsigned long long)item->size, (unsigned long long)mailbox->max_message);
 		return transfer_unfetched(transfer, item, &why, err);
 	}
 	if (transfer_usable(transfer, item->open) == 0) {
@@ -84,8 +84,7 @@ static int request_item(struct transfer *transfer, struct plan_item *item, struc
 
 static bool window_has_room(const struct transfer *transfer, uint64_t next_bytes)
 {
-	return transfer->requested.count == 0 ||
-	       (transfer->requested.count < WINDOW_COUNT && transfer->requested.bytes + next_bytes <= WINDOW_BYTES);
+	return transfer->requested.count == 0 || (transfer->requested.count < WINDOW_COUNT && transfer->requested.bytes + next_bytes <= WINDOW_BYTES);
 }
 
 /* Refills the window when it has run down to half; all requests leave in one write. */

@@ -25,23 +25,23 @@ int transfer_run(struct plan *plan, struct session *session, struct error *err);
 struct transfer {
 	struct session *session;
 	struct plan *plan;
-	size_t next;                  /* item of the plan */
-	size_t done;                  /* items that came to an end, for the progress line */
+	size_t next; /* item of the plan */
+	size_t done; /* items that came to an end, for the progress line */
 	uint64_t done_bytes;
 	struct {
 		unsigned count;
-		uint64_t bytes;       /* as announced */
-	} requested, group, loaded;   /* asked for; spooled but without intent; all that holds a message */
-	struct haul_queue spooled;    /* the group: deliveries prepared, intents not sent */
-	struct haul_queue intended;   /* waiting for the acknowledgement of their intent */
+		uint64_t bytes;     /* as announced */
+	} requested, group, loaded; /* asked for; spooled but without intent; all that holds a message */
+	struct haul_queue spooled;  /* the group: deliveries prepared, intents not sent */
+	struct haul_queue intended; /* waiting for the acknowledgement of their intent */
 	unsigned intended_count;
-	unsigned group_max;           /* hauls that share their syncs and their commit, and that would be in doubt together */
-	unsigned offered;             /* deliveries without verdict */
-	struct haul_queue recorded;   /* all outcomes sent; waiting for their acknowledgement */
+	unsigned group_max;         /* hauls that share their syncs and their commit, and that would be in doubt together */
+	unsigned offered;           /* deliveries without verdict */
+	struct haul_queue recorded; /* all outcomes sent; waiting for their acknowledgement */
 	unsigned queued_disposals, open_disposals;
-	uint64_t stopped;             /* targets that nothing more is offered to: their recipient is refused whatever the message */
+	uint64_t stopped; /* targets that nothing more is offered to: their recipient is refused whatever the message */
 	bool source_lost, stopping, source_idle;
-	struct deadline look_by;      /* when the source would have been looked at again, had nothing else been in the way */
+	struct deadline look_by; /* when the source would have been looked at again, had nothing else been in the way */
 	struct error source_error;
 };
 

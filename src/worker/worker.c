@@ -83,7 +83,8 @@ static int take_birth_record(struct birth *birth, const struct record *record, c
 			break;
 		birth->secrets[record->index] = read_secret(fds[0]);
 		if (secret_length(birth->secrets[record->index]) == 0)
-			return error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the password command printed no password: the first line of its output is empty");
+			return error_set(
+				err, ERR_CONFIG, SCOPE_MAILBOX, "the password command printed no password: the first line of its output is empty");
 		return 0;
 	case REC_DIRECTORY:
 		if (record->index >= TARGETS_MAX)
@@ -91,7 +92,8 @@ static int take_birth_record(struct birth *birth, const struct record *record, c
 		if (fd_count == 3)
 			memcpy(birth->directories[record->index], fds, sizeof(birth->directories[0]));
 		else
-			error_code(&birth->refusals[record->index], record->error, record->scope, (int)record->code, "%.*s", (int)record->len, record->text);
+			error_code(&birth->refusals[record->index], record->error, record->scope, (int)record->code, "%.*s", (int)record->len,
+				record->text);
 		return 0;
 	case REC_READY:
 		birth->lock_fd = fd_count != 0 ? fds[0] : -1; /* held for as long as we live */

@@ -65,8 +65,9 @@ measure_lines() {
   echo "== lines of code per folder (with comments and empty lines)"
   local folder
   for folder in "$TOP"/src/*/ "$TOP"/tests/*/; do
-    printf '%-20s %6d lines in %d files\n' "${folder#"$TOP"/}" "$(find "$folder" -name '*.[ch]' -o -name '*.sh' -o -name '*.py' | xargs -r cat | wc -l)" \
-      "$(find "$folder" -name '*.[ch]' -o -name '*.sh' -o -name '*.py' | wc -l)"
+    printf '%-20s %6d lines in %d files\n' "${folder#"$TOP"/}" \
+      "$(find "$folder" -type f \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' \) -exec cat {} + | wc -l)" \
+      "$(find "$folder" -type f \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' \) | wc -l)"
   done
 }
 
@@ -77,6 +78,10 @@ give_away() {
 
 [ $# -gt 0 ] || set -- memory startup lines
 MAILHAUL=$(realpath "${MAILHAUL:-$TOP/mailhaul}")
+[ -x "$MAILHAUL" ] || {
+  echo "$MAILHAUL is not built; say where it is: MAILHAUL=build/mailhaul $0" >&2
+  exit 1
+}
 WORK=$(mktemp -d /tmp/mailhaul-bench.XXXXXX) || exit 1
 chmod 755 "$WORK"
 trap system_cleanup EXIT
@@ -86,7 +91,7 @@ if [ "$(id -u)" = 0 ]; then
   cp "$MAILHAUL" "$WORK/mailhaul"
   MAILHAUL=$WORK/mailhaul
   as_user=(setpriv --reuid="$ORDINARY_USER" --regid="$(id -g "$ORDINARY_USER")" --clear-groups --inh-caps=-all env HOME="$WORK")
-  export DOVECOT_USER=$ORDINARY_USER
+  export DOVECOT_USER=$ORDINARY_USER SINK_USER=$ORDINARY_USER
   dovecot() {
     give_away
     "${as_user[@]}" dovecot "$@"

@@ -234,7 +234,8 @@ static void every_end_has_its_meaning(void **state)
 		enum error_scope scope;
 		const char *text;
 	} cases[] = {
-		{"exit 64", VERDICT_DEFERRED, ERR_TEMP, SCOPE_DESTINATION, "destination sorted: the program /usr/libexec/sort-mail exited with 64 (EX_USAGE)"},
+		{"exit 64", VERDICT_DEFERRED, ERR_TEMP, SCOPE_DESTINATION,
+			"destination sorted: the program /usr/libexec/sort-mail exited with 64 (EX_USAGE)"},
 		{"exit 65", VERDICT_REFUSED, ERR_REFUSED, SCOPE_MESSAGE, "65 (EX_DATAERR)"},
 		{"exit 66", VERDICT_DEFERRED, ERR_TEMP, SCOPE_MESSAGE, "66 (EX_NOINPUT)"},
 		{"exit 67", VERDICT_REFUSED, ERR_REFUSED, SCOPE_MESSAGE, "67 (EX_NOUSER)"},

@@ -218,8 +218,8 @@ struct answer {
 	const char *line; /* NULL: see how */
 	enum step_kind how;
 	enum verdict envelope, dot; /* before and after the message was sent */
-	enum error_kind hello;	    /* and before that */
-	bool ends;		    /* the connection is of no more use */
+	enum error_kind hello;      /* and before that */
+	bool ends;                  /* the connection is of no more use */
 };
 
 static const struct answer answers[] = {

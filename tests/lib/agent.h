@@ -13,10 +13,10 @@
 #define AGENT_DEADLINE_S 20
 
 struct agent {
-	char dir[64];		     /* config.yaml; state/, which is the state directory; home/, which tests use as Maildir */
+	char dir[64];                /* config.yaml; state/, which is the state directory; home/, which tests use as Maildir */
 	const char *deadline_factor; /* NULL: the program's deadlines are as they are */
-	pid_t pid;		     /* 0: not running */
-	struct str out, err;	     /* of the last run that ended */
+	pid_t pid;                   /* 0: not running */
+	struct str out, err;         /* of the last run that ended */
 };
 
 /* Once, before any test: from here on this process is no longer root. And at the end: removes all directories. */

@@ -10,10 +10,10 @@ struct certificate {
 };
 
 struct certificate_spec {
-	const char *name;		  /* commonName */
-	const char *alt_names;		  /* "DNS:a.example,IP:127.0.0.1"; NULL: no subjectAltName */
+	const char *name;                 /* commonName */
+	const char *alt_names;            /* "DNS:a.example,IP:127.0.0.1"; NULL: no subjectAltName */
 	const struct certificate *issuer; /* NULL: signed by itself, and an authority */
-	long from_s, until_s;		  /* validity in seconds from now; both 0: from an hour ago for a day */
+	long from_s, until_s;             /* validity in seconds from now; both 0: from an hour ago for a day */
 };
 
 /* Aborts the process when OpenSSL refuses. */

@@ -81,7 +81,7 @@ struct step {
 /* clang-format on */
 
 #define PEER_HOST "peer.example" /* also "localhost" and 127.0.0.1 */
-#define PEER_DEADLINE_S 20	 /* for a whole script; a broken test cannot hang */
+#define PEER_DEADLINE_S 20       /* for a whole script; a broken test cannot hang */
 
 enum peer_flag {
 	PEER_WHOLE = 0,
@@ -91,7 +91,7 @@ enum peer_flag {
 
 struct peer_report;
 struct peer {
-	int fd;	       /* the client's end; whoever uses it closes it. -1 with PEER_LISTEN */
+	int fd;        /* the client's end; whoever uses it closes it. -1 with PEER_LISTEN */
 	uint16_t port; /* PEER_LISTEN */
 	pid_t pid;
 	struct peer_report *report; /* shared with the child */

@@ -95,7 +95,7 @@ smtp_sink_start() {
   for tries in 1 2 3 4 5; do
     read -r SINK_PORT < <(free_ports 1)
     # The files are named by the minute and a number: in a directory of their own.
-    (cd "$dir/files" && exec smtp-sink -d "%M." "127.0.0.1:$SINK_PORT" 1000) >"$dir/log" 2>&1 &
+    (cd "$dir/files" && exec smtp-sink ${SINK_USER:+-u "$SINK_USER"} -d "%M." "127.0.0.1:$SINK_PORT" 1000) >"$dir/log" 2>&1 &
     pid=$!
     disown "$pid"
     at_exit "kill $pid 2>/dev/null"

@@ -33,14 +33,36 @@ struct rule {
 };
 
 static const struct rule rules[] = {
-	{REC_JOB, false, 2, 2, false},	     {REC_SECRET, false, 1, 1, false},	  {REC_READY, false, 0, 1, false},     {REC_DIRECTORY, false, 0, 3, true},
-	{REC_ACK, false, 0, 0, false},	     {REC_STOP, false, 0, 0, false},	  {REC_KNOWN, false, 1, 1, false},     {REC_PLANNED, false, 0, 0, false},
-	{REC_CONNECTED, false, 1, 1, true},  {REC_FILE, false, 1, 1, false},	  {REC_STARTED, false, 1, 1, false},   {REC_EXITED, false, 0, 0, false},
-	{REC_FAILED, false, 0, 0, true},     {REC_MATCHED, false, 0, 0, false},	  {REC_CONNECT, true, 0, 0, false},    {REC_FOLDER, true, 0, 0, false},
-	{REC_PLAN, true, 1, 1, false},	     {REC_WANT_FILE, true, 0, 0, false},  {REC_RUN, true, 1, 1, true},	       {REC_WAIT, true, 0, 0, false},
-	{REC_MATCH, true, 0, 0, false},	     {REC_INTENT, true, 0, 0, false},	  {REC_OUTCOME, true, 0, 0, true},     {REC_UNFETCHED, true, 0, 0, true},
-	{REC_DISPOSED, true, 0, 0, false},   {REC_LOG, true, 0, 0, true},	  {REC_PROGRESS, true, 0, 0, false},   {REC_REPORT, true, 0, 0, true},
-	{REC_TRACE, true, 0, 0, true},	     {REC_END, true, 0, 0, true},
+	{REC_JOB, false, 2, 2, false},
+	{REC_SECRET, false, 1, 1, false},
+	{REC_READY, false, 0, 1, false},
+	{REC_DIRECTORY, false, 0, 3, true},
+	{REC_ACK, false, 0, 0, false},
+	{REC_STOP, false, 0, 0, false},
+	{REC_KNOWN, false, 1, 1, false},
+	{REC_PLANNED, false, 0, 0, false},
+	{REC_CONNECTED, false, 1, 1, true},
+	{REC_FILE, false, 1, 1, false},
+	{REC_STARTED, false, 1, 1, false},
+	{REC_EXITED, false, 0, 0, false},
+	{REC_FAILED, false, 0, 0, true},
+	{REC_MATCHED, false, 0, 0, false},
+	{REC_CONNECT, true, 0, 0, false},
+	{REC_FOLDER, true, 0, 0, false},
+	{REC_PLAN, true, 1, 1, false},
+	{REC_WANT_FILE, true, 0, 0, false},
+	{REC_RUN, true, 1, 1, true},
+	{REC_WAIT, true, 0, 0, false},
+	{REC_MATCH, true, 0, 0, false},
+	{REC_INTENT, true, 0, 0, false},
+	{REC_OUTCOME, true, 0, 0, true},
+	{REC_UNFETCHED, true, 0, 0, true},
+	{REC_DISPOSED, true, 0, 0, false},
+	{REC_LOG, true, 0, 0, true},
+	{REC_PROGRESS, true, 0, 0, false},
+	{REC_REPORT, true, 0, 0, true},
+	{REC_TRACE, true, 0, 0, true},
+	{REC_END, true, 0, 0, true},
 };
 
 static void test_directions_and_descriptors(void **unused)
@@ -155,8 +177,14 @@ static void test_run_is_two_strings(void **unused)
 		size_t len;
 		bool good;
 	} cases[] = {
-		{"a\0b", 4, true}, {"\0b", 3, true},	    {"a\0", 3, true},	    {"a\0b", 3, false},
-		{"a", 2, false},   {"a\0b\0c", 6, false}, {"a\0b\0", 5, false}, {"", 0, false},
+		{"a\0b", 4, true},
+		{"\0b", 3, true},
+		{"a\0", 3, true},
+		{"a\0b", 3, false},
+		{"a", 2, false},
+		{"a\0b\0c", 6, false},
+		{"a\0b\0", 5, false},
+		{"", 0, false},
 	};
 
 	(void)unused;
@@ -180,10 +208,14 @@ static void test_no_nul_in_error_texts(void **unused)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_directions_and_descriptors), cmocka_unit_test(test_every_kind_that_is_not_one),
-		cmocka_unit_test(test_text_only_where_it_belongs), cmocka_unit_test(test_every_wrong_length),
-		cmocka_unit_test(test_enumerators),		   cmocka_unit_test(test_durable_ones_need_number_and_message),
-		cmocka_unit_test(test_intent_needs_a_target),	   cmocka_unit_test(test_run_is_two_strings),
+		cmocka_unit_test(test_directions_and_descriptors),
+		cmocka_unit_test(test_every_kind_that_is_not_one),
+		cmocka_unit_test(test_text_only_where_it_belongs),
+		cmocka_unit_test(test_every_wrong_length),
+		cmocka_unit_test(test_enumerators),
+		cmocka_unit_test(test_durable_ones_need_number_and_message),
+		cmocka_unit_test(test_intent_needs_a_target),
+		cmocka_unit_test(test_run_is_two_strings),
 		cmocka_unit_test(test_no_nul_in_error_texts),
 	};
 

@@ -19,12 +19,9 @@ static void test_a_back_off_holds_for_timers_only(void **unused)
 		int64_t retry_at;
 		bool named, attended, due;
 	} cases[] = {
-		{0, BACKOFF_NETWORK, 0, false, false, true},
-		{1, BACKOFF_NETWORK, NOW + 5, false, false, false},
-		{1, BACKOFF_NETWORK, NOW - 1, false, false, true},
-		{1, BACKOFF_NETWORK, NOW + 5, true, false, true},
-		{1, BACKOFF_NETWORK, NOW + 5, false, true, true},
-		{3, BACKOFF_LOGIN, NOW + 3000, false, false, false},
+		{0, BACKOFF_NETWORK, 0, false, false, true}, {1, BACKOFF_NETWORK, NOW + 5, false, false, false},
+		{1, BACKOFF_NETWORK, NOW - 1, false, false, true}, {1, BACKOFF_NETWORK, NOW + 5, true, false, true},
+		{1, BACKOFF_NETWORK, NOW + 5, false, true, true}, {3, BACKOFF_LOGIN, NOW + 3000, false, false, false},
 		{3, BACKOFF_LOGIN, NOW + 30 * 86400, false, false, true}, /* the clock has jumped: nothing waits for a month */
 	};
 

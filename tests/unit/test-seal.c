@@ -99,8 +99,9 @@ static bool work_in_maildir(void)
 {
 	int fd = openat(maildir_fd, "new-file", O_WRONLY | O_CREAT | O_EXCL, 0600);
 
-	return fd >= 0 && write(fd, "mail", 4) == 4 && fsync(fd) == 0 && renameat2(maildir_fd, "new-file", maildir_fd, "renamed", RENAME_NOREPLACE) == 0 &&
-	       fsync(maildir_fd) == 0 && unlinkat(maildir_fd, "renamed", 0) == 0;
+	return fd >= 0 && write(fd, "mail", 4) == 4 && fsync(fd) == 0 &&
+	       renameat2(maildir_fd, "new-file", maildir_fd, "renamed", RENAME_NOREPLACE) == 0 && fsync(maildir_fd) == 0 &&
+	       unlinkat(maildir_fd, "renamed", 0) == 0;
 }
 static bool hold_bytes(void)
 {
@@ -167,13 +168,20 @@ static void test_attempts_are_refused(void **unused)
 		const char *name;
 		bool (*what)(void);
 	} attempts[] = {
-		{"open for reading", open_for_reading}, {"open for writing", open_for_writing},
-		{"open home", open_home},		{"socket", make_socket},
-		{"unix socket", make_unix_socket},	{"connect", connect_somewhere},
-		{"exec", execute},			{"fork", fork_child},
-		{"kill", kill_parent},			{"ptrace", trace_parent},
-		{"write code", write_code},		{"setuid", take_privileges},
-		{"link out", link_out},			{"rename out", rename_out},
+		{"open for reading", open_for_reading},
+		{"open for writing", open_for_writing},
+		{"open home", open_home},
+		{"socket", make_socket},
+		{"unix socket", make_unix_socket},
+		{"connect", connect_somewhere},
+		{"exec", execute},
+		{"fork", fork_child},
+		{"kill", kill_parent},
+		{"ptrace", trace_parent},
+		{"write code", write_code},
+		{"setuid", take_privileges},
+		{"link out", link_out},
+		{"rename out", rename_out},
 		{"climb out", climb_out},
 	};
 

@@ -100,12 +100,12 @@ static void is_found_however_it_is_repeated(void **state)
 		{"a\"b\\c", "LOGIN \"anna\" \"a\\\"b\\\\c\"", true},
 		{"a\"b\\c", "a\"b\\c", true},
 		{"\\", "\\", false},
-		{"hunter2", "aHVudGVyMg==", true},		  /* base64 of the secret alone */
-		{"hunter2", "NO AGFubmEAaHVudGVyMg==", true},	  /* of PLAIN: \0anna\0hunter2 */
-		{"hunter2", "NO AGFubmFhAGh1bnRlcjI=", true},	  /* \0annaa\0hunter2 */
+		{"hunter2", "aHVudGVyMg==", true},                /* base64 of the secret alone */
+		{"hunter2", "NO AGFubmEAaHVudGVyMg==", true},     /* of PLAIN: \0anna\0hunter2 */
+		{"hunter2", "NO AGFubmFhAGh1bnRlcjI=", true},     /* \0annaa\0hunter2 */
 		{"hunter2", "NO AGFubmFhYQBodW50ZXIyAQ==", true}, /* \0annaaa\0hunter2\1 */
-		{"hunter2", "NO AGFubmEAaHVudGVyMw==", true},	  /* hunter3: the last bits are not looked at */
-		{"hunter2", "NO AGFubmEAaG9udGVyMg==", false},	  /* honter2 */
+		{"hunter2", "NO AGFubmEAaHVudGVyMw==", true},     /* hunter3: the last bits are not looked at */
+		{"hunter2", "NO AGFubmEAaG9udGVyMg==", false},    /* honter2 */
 		{"x", "y", false},
 		{"", "anything", false},
 	};

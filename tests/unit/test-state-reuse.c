@@ -239,7 +239,7 @@ static void the_copy_that_is_left_is_delivered_once(void **ctx)
 		{1, true, false, false}, /* an exact copy, and we know that the first is deleted */
 		{2, false, false, false},
 		{1, false, false, true}, /* nobody knows which one it is, but its content was delivered */
-		{2, true, true, true},	 /* its deliveries go on */
+		{2, true, true, true},   /* its deliveries go on */
 		{2, false, true, true},
 		{1, false, true, true},
 	};

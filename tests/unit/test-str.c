@@ -137,7 +137,7 @@ static void compares_ascii_without_case(void **state)
 	assert_true(ascii_equal_nocase("Oauth-2@[", "oAUTH-2@["));
 	assert_false(ascii_equal_nocase("a", "ab"));
 	assert_false(ascii_equal_nocase("ab", "a"));
-	assert_false(ascii_equal_nocase("@", "`"));	  /* 0x40 and 0x60 differ in the bit that letters differ in */
+	assert_false(ascii_equal_nocase("@", "`"));       /* 0x40 and 0x60 differ in the bit that letters differ in */
 	assert_false(ascii_equal_nocase("\304", "\344")); /* Latin-1 is not ASCII */
 	assert_true(ascii_prefix_nocase("CAPABILITY x", 12, "capability "));
 	assert_true(ascii_prefix_nocase("x", 1, ""));

@@ -39,7 +39,7 @@ static char trust_directory[] = "/tmp/mailhaul-trust-XXXXXX", trust_file[64];
 struct server {
 	const struct certificate *leaf;
 	const struct certificate *intermediate; /* sent along */
-	int max_version;			/* 0: any */
+	int max_version;                        /* 0: any */
 	bool wants_certificate;
 	void (*instead)(int fd); /* of TLS */
 	void (*after)(SSL *ssl); /* the handshake; NULL: waits for the client to leave */
