@@ -185,6 +185,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant.c \
 	src/supervisor/attendant.h \
+	src/supervisor/health.c \
+	src/supervisor/health.h \
 	src/supervisor/ledger.c \
 	src/supervisor/ledger.h \
 	src/supervisor/lock.c \

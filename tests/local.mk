@@ -26,6 +26,7 @@ UNIT_TESTS = \
 	tests/unit/test-error \
 	tests/unit/test-header \
 	tests/unit/test-held \
+	tests/unit/test-health \
 	tests/unit/test-imap-parse \
 	tests/unit/test-job \
 	tests/unit/test-lines \

@@ -7,6 +7,20 @@
 #include "base/error.h"
 #include "state/store.h"
 
+/* What another mailhaul does takes a moment, and callers try again every 20 ms. One that is in the way for a minute hangs, or locks do not work here. */
+#define BUSY_MAX_S 60
+#define BUSY_PAUSE_NS 1000000000 /* after so long it is another occasion */
+
+static bool is_busy_for_too_long(struct state *state)
+{
+	int64_t now = clock_monotonic_ns();
+
+	if (now - state->busy_at > BUSY_PAUSE_NS)
+		state->busy_until = deadline_in_s(BUSY_MAX_S);
+	state->busy_at = now;
+	return deadline_passed(state->busy_until);
+}
+
 /* One sentence each, with the way out. The names: of the directory, or of SQLite's own words. */
 int sql_failed(struct state *state, struct error *err)
 {
@@ -15,6 +29,11 @@ int sql_failed(struct state *state, struct error *err)
 	switch (sqlite3_extended_errcode(state->db) & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
+		if (is_busy_for_too_long(state))
+			return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
+				"another program keeps the state in %s locked, or its file system cannot lock files; end that program, or move the state "
+				"to a local disk",
+				dir);
 		return error_set(err, ERR_TEMP, SCOPE_PROGRAM, "another mailhaul is using the state in %s just now; try again in a moment", dir);
 	case SQLITE_FULL:
 		return error_code(err, ERR_LOCAL, SCOPE_PROGRAM, ENOSPC, "the disk that holds %s is full: make room, and mailhaul goes on", dir);

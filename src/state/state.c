@@ -164,7 +164,10 @@ int state_begin(struct state *state, struct error *err)
 
 int state_commit(struct state *state, struct error *err)
 {
-	return sql_run_values(state, err, "COMMIT", NULL, 0);
+	if (sql_run_values(state, err, "COMMIT", NULL, 0) < 0)
+		return -1;
+	state->busy_at = 0;
+	return 0;
 }
 
 void state_rollback(struct state *state)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "channel/record.h"
 #include "state/delivery.h"
 #include "state/reserve.h"
@@ -30,6 +31,8 @@ struct state {
 	struct reserve reserve;
 	struct sql_kept kept[SQL_KEPT_MAX];
 	char installation[33];
+	int64_t busy_at;            /* when another process last stood in the way, CLOCK_MONOTONIC; 0: not since the last commit */
+	struct deadline busy_until; /* how long that may go on */
 	int64_t prints_folder; /* match.c: whose old messages the temporary index holds; 0: none */
 };
 

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
+#include "supervisor/health.h"
 #include "supervisor/ledger.h"
 #include "supervisor/privileges.h"
 #include "supervisor/progress.h"
@@ -80,8 +81,6 @@ static void on_state_failure(void *context, const struct error *err)
 	give_up(supervisor, EX_IOERR);
 }
 
-/* -- how a session ended -- */
-
 /* What check and list find, for a person. */
 static void print_report(const char *mailbox, enum report what, const char *text, size_t len)
 {
@@ -96,47 +95,7 @@ static void print_report(const char *mailbox, enum report what, const char *text
 	fflush(stdout);
 }
 
-static bool is_trouble_of_the_mailbox(const struct error *err)
-{
-	return err->kind != ERR_NONE && err->scope != SCOPE_MESSAGE && err->scope != SCOPE_RECIPIENT && err->scope != SCOPE_FOLDER;
-}
-
-static void remember_failure(struct mailbox_state *mailbox, const struct error *err, int64_t now)
-{
-	uint32_t random;
-
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		random = (uint32_t)now;
-	mailbox->failures++;
-	mailbox->clock = backoff_clock_of(err->kind);
-	mailbox->retry_at = now + backoff_jittered(backoff_s((enum backoff_clock)mailbox->clock, mailbox->failures), random);
-}
-
-/* Some servers tell how long it took them to say no: that is no news. */
-static bool is_same_but_for_numbers(const char *a, const char *b)
-{
-	static const char numbers[] = "0123456789.+ "; /* Dovecot: (0.001 + 0.000 secs) */
-
-	for (;; a++, b++) {
-		a += strspn(a, numbers);
-		b += strspn(b, numbers);
-		if (*a != *b)
-			return false;
-		if (*a == '\0')
-			return true;
-	}
-}
-
-static void log_end_of_session(const struct mailbox_state *before, const struct mailbox_state *after, const struct supervisor *supervisor,
-	const struct log *log, const struct error *err)
-{
-	bool news = !is_same_but_for_numbers(before->last_error, after->last_error) || supervisor->options->attended;
-
-	if (err->kind != ERR_NONE)
-		log_say(log, news ? LEVEL_WARNING : LEVEL_INFO, "mailbox_failed", "%s", err->text);
-	else if (before->failures != 0)
-		log_say(log, LEVEL_NOTICE, "mailbox_recovered", "works again; the last error was: %s", before->last_error);
-}
+/* -- how a session ended -- */
 
 /* Keeps in the state how it ended. 0, or -1 when the database is busy. */
 static int record_end(struct supervisor *supervisor, struct mailbox_state *mailbox, const struct log *log, const struct error *err)
@@ -144,18 +103,11 @@ static int record_end(struct supervisor *supervisor, struct mailbox_state *mailb
 	struct mailbox_state before = *mailbox;
 	struct error problem;
 	int64_t now = clock_wall_s();
+	uint32_t random;
 
-	if (is_trouble_of_the_mailbox(err)) {
-		remember_failure(mailbox, err, now);
-	} else {
-		mailbox->failures = 0;
-		mailbox->retry_at = 0;
-		mailbox->last_success = now;
-	}
-	mailbox->last_error_kind = (int)err->kind;
-	snprintf(mailbox->last_error, sizeof(mailbox->last_error), "%s", err->kind != ERR_NONE ? err->text : "");
-	if (err->kind != ERR_NONE)
-		mailbox->last_error_at = now;
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		random = (uint32_t)now;
+	health_note(mailbox, err, now, random);
 	if (state_begin(supervisor->service.state, &problem) < 0 || state_mailbox_store(supervisor->service.state, mailbox, &problem) < 0 ||
 		state_commit(supervisor->service.state, &problem) < 0) {
 		state_rollback(supervisor->service.state);
@@ -165,7 +117,7 @@ static int record_end(struct supervisor *supervisor, struct mailbox_state *mailb
 		}
 		on_state_failure(supervisor, &problem);
 	}
-	log_end_of_session(&before, mailbox, supervisor, log, err);
+	health_log(&before, mailbox, supervisor->options->attended, log, err);
 	return 0;
 }
 

@@ -1,0 +1,20 @@
+/* health.h - what the end of a session means for its mailbox: back-off, last error, and whether it is news. Pure but for log_health. */
+#ifndef MAILHAUL_SUPERVISOR_HEALTH_H
+#define MAILHAUL_SUPERVISOR_HEALTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct error;
+struct log;
+struct mailbox_state;
+
+/* Notes in mailbox how a session ended (ERR_NONE: well) at now_s, wall clock; random: 32 random bits for the back-off's jitter. An error of single messages or
+ * folders is shown, but is no failure of the mailbox. */
+void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t random);
+/* The same trouble in the same words, or in words that differ only in numbers (how long the server took to say no)? */
+bool health_is_news(const struct mailbox_state *before, const struct mailbox_state *after);
+/* One line per change of state: a warning when it is news, or when a person is watching. */
+void health_log(const struct mailbox_state *before, const struct mailbox_state *after, bool attended, const struct log *log, const struct error *err);
+
+#endif

@@ -1,0 +1,107 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "policy/policy.h"
+#include "state/state.h"
+#include "supervisor/health.h"
+
+#define NOW 1800000000
+#define HALF UINT32_C(0x80000000) /* the middle of the jitter: none, or next to none */
+
+static struct mailbox_state end_with(struct mailbox_state mailbox, enum error_kind kind, enum error_scope scope, const char *text)
+{
+	struct error err;
+
+	error_set(&err, kind, scope, "%s", text);
+	health_note(&mailbox, &err, NOW, HALF);
+	return mailbox;
+}
+
+static void test_failures_add_up_and_back_off(void **unused)
+{
+	struct mailbox_state mailbox = {.last_success = 7};
+	int64_t last = 0;
+
+	(void)unused;
+	for (unsigned i = 1; i <= 4; i++) {
+		mailbox = end_with(mailbox, ERR_AUTH, SCOPE_MAILBOX, "refused");
+		assert_int_equal(mailbox.failures, i);
+		assert_int_equal(mailbox.clock, BACKOFF_LOGIN);
+		assert_true(mailbox.retry_at > NOW && mailbox.retry_at > last);
+		assert_int_equal(mailbox.last_success, 7);
+		assert_int_equal(mailbox.last_error_at, NOW);
+		assert_int_equal(mailbox.last_error_kind, ERR_AUTH);
+		last = mailbox.retry_at;
+	}
+	assert_string_equal(mailbox.last_error, "refused");
+}
+
+static void test_success_ends_it(void **unused)
+{
+	struct mailbox_state mailbox = end_with((struct mailbox_state){0}, ERR_TEMP, SCOPE_MAILBOX, "no route");
+
+	(void)unused;
+	mailbox = end_with(mailbox, ERR_NONE, SCOPE_MESSAGE, "");
+	assert_int_equal(mailbox.failures, 0);
+	assert_int_equal(mailbox.retry_at, 0);
+	assert_int_equal(mailbox.last_success, NOW);
+	assert_string_equal(mailbox.last_error, "");
+}
+
+static void test_single_messages_and_folders_are_no_failure(void **unused)
+{
+	static const enum error_scope small[] = {SCOPE_MESSAGE, SCOPE_RECIPIENT, SCOPE_FOLDER};
+	static const enum error_scope large[] = {SCOPE_MAILBOX, SCOPE_DESTINATION, SCOPE_PROGRAM};
+
+	(void)unused;
+	for (size_t i = 0; i < 3; i++) {
+		struct mailbox_state mailbox = end_with((struct mailbox_state){0}, ERR_TEMP, small[i], "later");
+
+		assert_int_equal(mailbox.failures, 0);
+		assert_string_equal(mailbox.last_error, "later");
+		assert_int_equal(end_with(mailbox, ERR_TEMP, large[i], "later").failures, 1);
+	}
+}
+
+static void test_news(void **unused)
+{
+	static const struct {
+		const char *before, *after;
+		bool news;
+	} cases[] = {
+		{"", "", false},
+		{"", "refused", true},
+		{"refused", "", true},
+		{"refused", "refused", false},
+		{"refused (0.001 + 0.000 secs)", "refused (1.2 secs)", false},
+		{"refused 1", "refused", false},
+		{"refused", "refused twice", true},
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct mailbox_state before = {0}, after = {0};
+
+		strcpy(before.last_error, cases[i].before);
+		strcpy(after.last_error, cases[i].after);
+		assert_int_equal(health_is_news(&before, &after), cases[i].news);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_failures_add_up_and_back_off),
+		cmocka_unit_test(test_success_ends_it),
+		cmocka_unit_test(test_single_messages_and_folders_are_no_failure),
+		cmocka_unit_test(test_news),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
