@@ -6,7 +6,7 @@
 const struct command commands[] = {
 	{"run", "[NAME...]", "haul now, once, and leave", true, command_run},
 	{"check", "[NAME...]", "test every step, explain, haul nothing", true, command_check},
-	{"list", "NAME", "how much is there, and what would be hauled", true, command_list},
+	{"list", "NAME", "what is there, and what would be hauled", true, command_list},
 	{"status", "[--json]", "last success, last error, what is open, held or in doubt", false, command_status},
 	{"held", "list [NAME] | show ID | retry NAME|ID | drop [--delete] ID", "messages that a destination refused", false, command_held},
 	{NULL, NULL, NULL, false, NULL},

@@ -98,6 +98,8 @@ static void report_item(struct session *session, const struct plan_item *item)
 		session->folder != NULL ? " " : "", item->uid, item->size, date,
 		item->doubtful != 0 ? "in doubt"
 		: item->open != 0   ? "to be hauled"
+		: item->settled     ? "nothing to do"
+		: item->held_back   ? "waits"
 				    : "to be disposed of");
 }
 

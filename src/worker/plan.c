@@ -32,6 +32,7 @@ struct view {
 	bool by_key;            /* POP3, or a complete IMAP listing: the keys decide, not the mark */
 	const struct mailbox_config *mailbox;
 	bool first_run, renumbered;
+	bool everything; /* list: what is settled, too */
 };
 
 static int compare_key(const void *a, const void *b)
@@ -51,13 +52,33 @@ static int compare_item_id(const void *a, const void *b)
 	return id < other ? -1 : id > other;
 }
 
+static struct plan_item *add_item(struct plan *plan, size_t *capacity)
+{
+	if (plan->count == *capacity) {
+		*capacity = *capacity != 0 ? *capacity * 2 : 64;
+		plan->items = xreallocarray(plan->items, *capacity, sizeof(*plan->items));
+	}
+	plan->items[plan->count] = (struct plan_item){0};
+	return &plan->items[plan->count++];
+}
+
+static void add_settled(struct view *view, const struct listed *entry)
+{
+	struct plan_item *item = add_item(view->plan, &view->capacity);
+
+	*item = (struct plan_item){.size = entry->size, .date = entry->date, .uid = entry->uid, .settled = true};
+}
+
 /* Items come sorted by id. False: a message of another size cannot be the one that had this UIDL before, so it is not disposed of in its place. */
 static bool note_number(struct view *view, uint64_t id, const struct listed *entry)
 {
 	const struct known_item *item = bsearch(&id, view->items, view->header->item_count, sizeof(*view->items), compare_item_id);
 
-	if (item == NULL)
+	if (item == NULL) {
+		if (view->everything)
+			add_settled(view, entry);
 		return true;
+	}
 	if (view->mailbox->protocol == PROTOCOL_POP3 && item->size != entry->size)
 		return false;
 	view->numbers[item - view->items] = entry->uid;
@@ -71,16 +92,6 @@ static bool is_baseline(const struct view *view, const struct listed *entry)
 	if (!view->first_run || setting->what == FIRST_RUN_ALL)
 		return false;
 	return setting->what == FIRST_RUN_NEW || (entry->date != 0 && entry->date < setting->date_s);
-}
-
-static struct plan_item *add_item(struct plan *plan, size_t *capacity)
-{
-	if (plan->count == *capacity) {
-		*capacity = *capacity != 0 ? *capacity * 2 : 64;
-		plan->items = xreallocarray(plan->items, *capacity, sizeof(*plan->items));
-	}
-	plan->items[plan->count] = (struct plan_item){0};
-	return &plan->items[plan->count++];
 }
 
 static void add_new(struct view *view, const struct listed *entry)
@@ -104,6 +115,7 @@ static void add_new(struct view *view, const struct listed *entry)
 	item->uid = entry->uid;
 	item->dispose = view->mailbox->after_delivery.what;
 	item->open = packed.baseline ? 0 : UINT64_MAX;
+	item->settled = packed.baseline;
 	view->plan->baseline_count += packed.baseline;
 }
 
@@ -210,7 +222,11 @@ static int record_plan(struct view *view, bool complete, struct session *session
 
 static int ask_known(struct plan *plan, struct session *session, unsigned folder_index, const struct folder_status *status, struct error *err)
 {
-	struct record request = {.kind = REC_FOLDER, .index = folder_index, .uidvalidity = status->uidvalidity, .count = status->exists};
+	struct record request = {.kind = REC_FOLDER,
+		.index = folder_index,
+		.uidvalidity = status->uidvalidity,
+		.count = status->exists,
+		.flags = session->job->mode == JOB_LIST ? REC_COMPLETE : 0};
 	struct record answer;
 	const struct known_header *header;
 	const void *bytes;
@@ -275,7 +291,9 @@ static void open_view(struct view *view, struct plan *plan, struct session *sess
 	view->seen = xcalloc(header->key_count, 1);
 	view->first_run = header->first_run != 0;
 	view->renumbered = !view->first_run && header->uidvalidity != status->uidvalidity;
-	view->by_key = view->mailbox->protocol == PROTOCOL_POP3 || (header->want_complete != 0 && !view->renumbered && !view->first_run);
+	view->everything = session->job->mode == JOB_LIST;
+	view->by_key = view->mailbox->protocol == PROTOCOL_POP3 ||
+		       ((header->want_complete != 0 || view->everything) && !view->renumbered && !view->first_run);
 	view->mark = view->renumbered ? 0 : header->mark;
 }
 
@@ -287,7 +305,7 @@ static void close_view(struct view *view)
 	listing_gap_done(&view->gap);
 }
 
-static void count_work(struct plan *plan, uint64_t all_targets)
+static void count_work(struct plan *plan, uint64_t all_targets, bool everything)
 {
 	size_t kept = 0;
 
@@ -295,7 +313,7 @@ static void count_work(struct plan *plan, uint64_t all_targets)
 		struct plan_item item = plan->items[i];
 
 		item.open &= all_targets;
-		if (item.open == 0 && (item.dispose == DISPOSE_KEEP || item.held_back || i < plan->new_count))
+		if (item.open == 0 && (item.dispose == DISPOSE_KEEP || item.held_back || item.settled) && !everything)
 			continue; /* baseline, or nothing that could be done now */
 		if (item.open != 0) {
 			plan->fetch_count++;
@@ -344,7 +362,8 @@ int plan_make(struct plan *plan, struct session *session, const char *folder, un
 		result = record_plan(&view, complete, session, folder_index, err);
 	if (result == 0) {
 		add_known_items(&view, complete && view.by_key);
-		count_work(plan, session->job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << session->job->target_count) - 1);
+		count_work(plan, session->job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << session->job->target_count) - 1,
+			view.everything);
 		if (record)
 			limit_work(plan, session);
 	}

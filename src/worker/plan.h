@@ -20,6 +20,7 @@ struct plan_item {
 	const uint8_t *hash; /* of a doubtful one, as intended; NULL otherwise. Lives as long as the plan */
 	uint32_t uid;        /* or POP3 message number; 0: not on the server now */
 	uint8_t dispose;     /* enum disposal */
+	bool settled;        /* hauled before, or skipped by first_run: nothing is to be done (list shows it) */
 	bool held_back;      /* not to be disposed of, whatever becomes of it now */
 	bool match;          /* may have been delivered before: under another number, or as what had its UIDL until now */
 };

@@ -48,7 +48,7 @@ measure_startup() {
   write_config "$dir" imaps idle "{maildir: $dir/home}"
   give_away
   "${as_user[@]}" "$MAILHAUL" --config "$dir/config.yaml" run
-  python3 - "${as_user[@]}" "$MAILHAUL" --config "$dir/config.yaml" run <<'PY'
+  "${as_user[@]}" python3 - "$MAILHAUL" --config "$dir/config.yaml" run <<'PY'
 import resource, statistics, subprocess, sys, time
 times, walls = [], []
 for _ in range(20):

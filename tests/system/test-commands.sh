@@ -71,6 +71,7 @@ after_a_run() {
   expect "run says nothing when nobody watches" 0 '' mailhaul --config "$dir/config.yaml" run
   check "run says nothing: no warning, no error" bash -c "! grep -Eiq 'warn|error' '$WORK/expect.out'"
   check "run: everything is there" arrived_is "$dir/home" $COUNT
+  expect "list after a run shows what was hauled" 0 "nothing to do" mailhaul --config "$dir/config.yaml" list isp
   expect "status after it" 0 'isp' mailhaul --config "$dir/config.yaml" status
   expect "status --json" 0 '' mailhaul --config "$dir/config.yaml" status --json
   check "status --json is a document that names the mailbox" json 'any(m.get("name") == "isp" for m in d["mailboxes"])'
