@@ -31,7 +31,8 @@ int sql_failed(struct state *state, struct error *err)
 	case SQLITE_LOCKED:
 		if (is_busy_for_too_long(state))
 			return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
-				"another program keeps the state in %s locked, or its file system cannot lock files; end that program, or move the state "
+				"another program keeps the state in %s locked, or its file system cannot lock files; end that program, or move the "
+				"state "
 				"to a local disk",
 				dir);
 		return error_set(err, ERR_TEMP, SCOPE_PROGRAM, "another mailhaul is using the state in %s just now; try again in a moment", dir);

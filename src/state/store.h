@@ -33,7 +33,7 @@ struct state {
 	char installation[33];
 	int64_t busy_at;            /* when another process last stood in the way, CLOCK_MONOTONIC; 0: not since the last commit */
 	struct deadline busy_until; /* how long that may go on */
-	int64_t prints_folder; /* match.c: whose old messages the temporary index holds; 0: none */
+	int64_t prints_folder;      /* match.c: whose old messages the temporary index holds; 0: none */
 };
 
 /* The conditions of the partial indexes. SQLite uses one only where a query repeats its condition word for word. */
