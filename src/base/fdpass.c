@@ -65,9 +65,10 @@ ssize_t fdpass_receive(int socket_fd, void *bytes, size_t size, int *ret_fds, un
 	ssize_t got;
 
 	*ret_count = 0;
+	/* ECONNRESET comes once, ahead of what is still queued, when the other side left without reading everything that we sent: its last words count. */
 	do
 		got = recvmsg(socket_fd, &message, flags | MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
+	while (got < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (got < 0)
 		return -1;
 	*ret_count = take_fds(&message, ret_fds);

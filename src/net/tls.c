@@ -140,15 +140,20 @@ static SSL *new_client(const struct tls_settings *settings, void *context, struc
 	return NULL;
 }
 
-int tls_warm_up(struct error *err)
+int tls_prepare(struct error *err)
 {
-	struct verification verification;
-
 	if (tls_context == NULL)
 		tls_context = new_context();
 	if (tls_context == NULL)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "OpenSSL does not start: %s", ERR_reason_error_string(ERR_peek_last_error()));
-	return tls_rehearse(new_client, &verification, err);
+	return 0;
+}
+
+int tls_warm_up(struct error *err)
+{
+	struct verification verification;
+
+	return tls_prepare(err) < 0 ? -1 : tls_rehearse(new_client, &verification, err);
 }
 
 static int why_not(struct stream *tls, const struct verification *verification, struct error *err)

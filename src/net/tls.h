@@ -11,8 +11,11 @@ struct channel;
 struct error;
 struct stream;
 
-/* Everything that costs time and can be shared before the fork: called once in the spawner. Loads the default trust store as a hashed directory
- * (nothing is read until a certificate is looked for) and warms OpenSSL by one handshake with itself in memory. */
+/* What every tls_start needs, made once, in the spawner: the shared settings, and the default trust store as a hashed directory (nothing is read until a
+ * certificate is looked for). */
+int tls_prepare(struct error *err);
+/* The same, and one handshake with ourselves in memory, so that what OpenSSL sets up on its first one is shared by all that are forked later. Pays from the
+ * second worker on. */
 int tls_warm_up(struct error *err);
 /* The directories of the trust store, real paths included, for the sandbox. NULL-terminated. */
 const char *const *tls_trust_directories(void);

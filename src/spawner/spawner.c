@@ -61,15 +61,16 @@ static pid_t fork_sibling(int *ret_pidfd)
 	return (pid_t)syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD, NULL, ret_pidfd, NULL, NULL);
 }
 
+/* The first worker gets what it needs; before the second one is born, what all further ones can share is made ready. */
 static int warm_up(struct error *err)
 {
-	static bool warm;
+	static unsigned births;
 
-	if (warm)
-		return 0;
-	if (tls_warm_up(err) < 0 || seal_prepare(err) < 0)
+	if (births == 0 && (tls_prepare(err) < 0 || seal_prepare(err) < 0))
 		return -1;
-	warm = true;
+	if (births == 1 && tls_warm_up(err) < 0)
+		return -1;
+	births++;
 	return 0;
 }
 

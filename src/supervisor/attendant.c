@@ -111,7 +111,7 @@ static int on_worker_exit(sd_event_source *source, const siginfo_t *info, void *
 {
 	struct attendant *attendant = context;
 
-	(void)source;
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	attendant->worker.pid = 0;
 	attendant->exited = info->si_code == CLD_EXITED;
 	attendant->exit_status = info->si_status;
@@ -315,7 +315,9 @@ int attendant_watch(struct attendant *attendant, struct error *err)
 
 	if (sd_event_add_io(event, &attendant->channel_event, attendant->channel_fd, EPOLLIN, on_channel, attendant) < 0 ||
 		sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0 ||
-		sd_event_add_child_pidfd(event, &attendant->worker_event, attendant->worker.pidfd, WEXITED, on_worker_exit, attendant) < 0)
+		sd_event_add_child_pidfd(event, &attendant->worker_event, attendant->worker.pidfd, WEXITED, on_worker_exit, attendant) < 0 ||
+		/* Not once only: when several events come close together, sd-event may overlook one and expects it to be reported again. */
+		sd_event_source_set_enabled(attendant->worker_event, SD_EVENT_ON) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a worker");
 	sd_event_source_set_child_pidfd_own(attendant->worker_event, true);
 	attendant->worker.pidfd = -1;

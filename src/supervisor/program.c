@@ -46,6 +46,7 @@ static int on_exit_of_program(sd_event_source *source, const siginfo_t *info, vo
 {
 	struct ending ending;
 
+	sd_event_source_set_enabled(source, SD_EVENT_OFF); /* it was on, not once only: as with workers */
 	if (context == NULL) {                               /* forgotten: only to be reaped */
 		sd_event_source_set_floating(source, false); /* gives up the last reference */
 		return 0;
@@ -86,6 +87,7 @@ int program_start(struct attendant *attendant, struct program *program, char *co
 	*ending = (struct ending){attendant, program, ended};
 	if (sd_event_add_child_pidfd(attendant->service->event, &program->exit_event, program->child.pidfd, WEXITED, on_exit_of_program, ending) <
 			0 ||
+		sd_event_source_set_enabled(program->exit_event, SD_EVENT_ON) < 0 ||
 		sd_event_source_set_destroy_callback(program->exit_event, free) < 0 ||
 		sd_event_source_set_child_pidfd_own(program->exit_event, true) < 0 ||
 		(deadline_s > 0 && sd_event_add_time_relative(attendant->service->event, &program->deadline, CLOCK_MONOTONIC,

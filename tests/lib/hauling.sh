@@ -57,7 +57,10 @@ arrived_count() {
 }
 
 arrived_is() {
-  [ "$(arrived_count "$1")" = "$2" ]
+  local count
+  count=$(arrived_count "$1")
+  echo "$count arrived, expected $2"
+  [ "$count" = "$2" ]
 }
 
 # haul_course PROTOCOL KIND FORM ARRIVES DESTINATION: everything arrives once; nothing twice; a new message alone, though it was read elsewhere before.

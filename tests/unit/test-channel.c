@@ -160,6 +160,22 @@ static void test_nonsense_from_above_is_the_end(void **state)
 	assert_true(ends->worker.closed);
 }
 
+/* A worker leaves without reading its last acknowledgement: the kernel reports a reset before it hands out what the worker said. */
+static void test_last_words_survive_unread_answers(void **state)
+{
+	struct ends *ends = *state;
+	struct record record = {.kind = REC_DISPOSED, .id = 7};
+	struct error err;
+	int fds[RECORD_FDS_MAX];
+	unsigned count;
+
+	assert_int_equal(channel_send(&ends->worker, &record, NULL, 0, &err), 0);
+	acknowledge(ends, 1);
+	channel_done(&ends->worker);
+	assert_int_equal(take(ends, fds, &count).id, 7);
+	assert_int_equal(record_receive(ends->supervisor, &record, fds, &count), -1);
+}
+
 static void test_wait_tells_what_woke_it(void **state)
 {
 	struct ends *ends = *state;
@@ -204,6 +220,7 @@ int main(void)
 		WITH_ENDS(test_refusal_becomes_the_error),
 		WITH_ENDS(test_the_supervisor_is_gone),
 		WITH_ENDS(test_nonsense_from_above_is_the_end),
+		WITH_ENDS(test_last_words_survive_unread_answers),
 		WITH_ENDS(test_wait_tells_what_woke_it),
 		WITH_ENDS(test_settle_waits_for_all),
 	};
