@@ -25,8 +25,8 @@ UNIT_TESTS = \
 	tests/unit/test-envelope \
 	tests/unit/test-error \
 	tests/unit/test-header \
-	tests/unit/test-held \
 	tests/unit/test-health \
+	tests/unit/test-held \
 	tests/unit/test-imap-parse \
 	tests/unit/test-job \
 	tests/unit/test-lines \
@@ -90,6 +90,19 @@ SYSTEM_TESTS = \
 	tests/system/test-service.sh \
 	tests/system/test-smtp.sh
 
+# Hauls broken at every step, by hand: make faults tries a selection of places (minutes), make soak all of them (days, or what SOAK chooses).
+FAULT_TESTS = tests/fault/test-faults.sh
+fault_programs = tests/fault/inject tests/fault/file-mail
+tests_fault_inject_SOURCES = \
+	tests/fault/call.c \
+	tests/fault/call.h \
+	tests/fault/inject.c \
+	tests/fault/shadow.c \
+	tests/fault/shadow.h
+tests_fault_inject_LDADD =
+tests_fault_file_mail_SOURCES = tests/fault/file-mail.c
+tests_fault_file_mail_LDADD =
+
 # Read by tests, or run by hand.
 TEST_FILES = \
 	tests/bench/measure.sh \
@@ -106,15 +119,13 @@ TEST_FILES = \
 	tests/lib/postfix.sh \
 	tests/lib/run-test.sh \
 	tests/lib/system.sh \
-	tests/fault/call.h \
-	tests/fault/shadow.h \
 	tests/unit/state-fixture.h
-EXTRA_DIST += $(TEST_FILES) $(SYSTEM_TESTS)
+EXTRA_DIST += $(TEST_FILES) $(FAULT_TESTS) $(SYSTEM_TESTS)
 
 LDADD = tests/lib/libtest.a src/libmailhaul.a $(TESTING_LIBS) $(LIBRARIES_USED)
 
 if HAVE_TEST_LIBRARIES
-check_PROGRAMS += $(UNIT_TESTS) $(FLOW_TESTS)
+check_PROGRAMS += $(UNIT_TESTS) $(FLOW_TESTS) $(fault_programs)
 TESTS += $(UNIT_TESTS) $(FLOW_TESTS) $(SYSTEM_TESTS)
 else
 check-local:
@@ -132,6 +143,14 @@ AM_TESTS_ENVIRONMENT = \
 	abs_top_srcdir='$(abs_top_srcdir)'; export abs_top_srcdir; \
 	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir; \
 	MAILHAUL='$(abs_top_builddir)/mailhaul'; export MAILHAUL;
+
+# make soak [SOAK='--hauls GLOB --faults GLOB --points N']: every place of every fault takes days; the globs choose.
+SOAK = --all
+soak: mailhaul $(fault_programs)
+	$(AM_TESTS_ENVIRONMENT) bash $(srcdir)/tests/fault/test-faults.sh $(SOAK)
+faults: mailhaul $(fault_programs)
+	$(AM_TESTS_ENVIRONMENT) bash $(srcdir)/tests/fault/test-faults.sh
+.PHONY: faults soak
 
 # make fuzz [FUZZ_SECONDS=600]: runs every target that long, on its corpus if it has one.
 fuzz_targets = \

@@ -46,7 +46,7 @@ static int on_exit_of_program(sd_event_source *source, const siginfo_t *info, vo
 {
 	struct ending ending;
 
-	sd_event_source_set_enabled(source, SD_EVENT_OFF); /* it was on, not once only: as with workers */
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);   /* it was on, not once only: as with workers */
 	if (context == NULL) {                               /* forgotten: only to be reaped */
 		sd_event_source_set_floating(source, false); /* gives up the last reference */
 		return 0;

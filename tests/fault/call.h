@@ -8,9 +8,9 @@
 
 struct call {
 	bool entering;
-	long number;             /* entering */
-	uint64_t arguments[6];   /* entering */
-	int64_t result;          /* leaving */
+	long number;           /* entering */
+	uint64_t arguments[6]; /* entering */
+	int64_t result;        /* leaving */
 };
 
 #define CALL_SET_MAX 32

@@ -36,9 +36,9 @@ enum action { ACTION_COUNT, ACTION_KILL, ACTION_FAIL, ACTION_SHORT };
 struct process {
 	pid_t pid;
 	enum role role;
-	bool stopped_early;   /* its first stop came before its parent's event, which says what it is */
+	bool stopped_early; /* its first stop came before its parent's event, which says what it is */
 	bool started;
-	bool overridden;      /* the call it is in is ours; result is what it shall return */
+	bool overridden; /* the call it is in is ours; result is what it shall return */
 	bool inside;
 	long call;
 	uint64_t argument;
@@ -59,7 +59,7 @@ static struct {
 static struct process processes[PROCESS_MAX];
 static unsigned process_count;
 static unsigned long calls_made[ROLE_COUNT], matches;
-static enum role next_role;   /* of the spawner's next child */
+static enum role next_role; /* of the spawner's next child */
 static bool spawner_lives;
 static FILE *report;
 static volatile sig_atomic_t late;
@@ -132,7 +132,7 @@ static void read_request(pid_t pid, uint64_t message_at)
 	uint32_t kind;
 
 	if (read_memory(pid, message_at, &message, sizeof(message)) && read_memory(pid, (uintptr_t)message.msg_iov, &part, sizeof(part)) &&
-	    read_memory(pid, (uintptr_t)part.iov_base, &kind, sizeof(kind)) && kind < sizeof(roles) / sizeof(roles[0]))
+		read_memory(pid, (uintptr_t)part.iov_base, &kind, sizeof(kind)) && kind < sizeof(roles) / sizeof(roles[0]))
 		next_role = roles[kind];
 }
 
@@ -148,7 +148,7 @@ static void fire(struct process *process, const struct call *call)
 		call_shorten(process->pid, call);
 	else if (call_replace(process->pid)) {
 		process->overridden = true;
-		process->result = -wanted.error;
+		process->result = call->number == SYS_brk ? 0 : -wanted.error; /* brk has no error numbers: its failure is a break too low */
 	}
 }
 
@@ -158,6 +158,8 @@ static bool concerns(const struct process *process, const struct call *call)
 		return false;
 	if (wanted.action == ACTION_SHORT && !call_can_be_short(call))
 		return false;
+	if (wanted.action == ACTION_FAIL && call->number == SYS_futex)
+		return false; /* the C library ends the program */
 	return wanted.action == ACTION_KILL || call_set_has(&wanted.calls, call->number);
 }
 
@@ -233,12 +235,33 @@ static void on_exit_of(struct process *process)
 {
 	struct pollfd gone = {.fd = (int)syscall(SYS_pidfd_open, process->pid, 0), .events = POLLIN};
 
-	ptrace(PTRACE_DETACH, process->pid, NULL, NULL);
+	if (ptrace(PTRACE_DETACH, process->pid, NULL, NULL) < 0)
+		fprintf(report, "not detached: %s\n", role_names[process->role]);
 	if (gone.fd >= 0) {
 		poll(&gone, 1, 5000);
 		close(gone.fd);
 	}
 	forget(process);
+}
+
+/* Where a process crashes: the line of its map that holds the instruction, and the offset in it. */
+static void report_crash(const struct process *process, int signal)
+{
+	struct __ptrace_syscall_info info;
+	char path[64], line[512];
+	unsigned long from, to;
+	FILE *maps;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, process->pid, (void *)sizeof(info), &info) < 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)process->pid);
+	maps = fopen(path, "re");
+	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
+		if (sscanf(line, "%lx-%lx", &from, &to) == 2 && info.instruction_pointer >= from && info.instruction_pointer < to)
+			fprintf(report, "crash %s signal %d at +%llx of %s", role_names[process->role], signal,
+				(unsigned long long)info.instruction_pointer - from, line);
+	if (maps != NULL)
+		fclose(maps);
 }
 
 static void on_stop(pid_t pid, int status)
@@ -265,6 +288,8 @@ static void on_stop(pid_t pid, int status)
 		return;
 	} else if (event != 0) {
 		signal = 0;
+	} else if (signal == SIGSEGV || signal == SIGBUS || signal == SIGABRT || signal == SIGSYS) {
+		report_crash(process, signal);
 	}
 	go_on(pid, signal);
 }
@@ -278,6 +303,9 @@ static int trace(pid_t first)
 		struct process *process = pid > 0 ? find(pid) : NULL;
 
 		if (late) {
+			for (unsigned i = 0; code != EXIT_LATE && i < process_count; i++)
+				fprintf(report, "late %s %d in %s\n", role_names[processes[i].role], (int)processes[i].pid,
+					call_name(processes[i].call));
 			kill_all();
 			code = EXIT_LATE;
 		}
@@ -289,8 +317,11 @@ static int trace(pid_t first)
 		}
 		if (pid == first && !late)
 			code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-		if (process != NULL)
+		if (process != NULL) {
+			if (pid != first)
+				fprintf(report, "died traced: %s\n", role_names[process->role]);
 			forget(process);
+		}
 	}
 	return code;
 }
