@@ -39,6 +39,20 @@ static const char *const steps[] = {
 	" code INTEGER NOT NULL DEFAULT 0, reply BLOB, attempts INTEGER NOT NULL DEFAULT 0, doubts INTEGER NOT NULL DEFAULT 0,"
 	" first_failed_at INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL DEFAULT 0, intent_at INTEGER NOT NULL DEFAULT 0,"
 	" held_at INTEGER NOT NULL DEFAULT 0, held_tries INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (message, target)) WITHOUT ROWID;",
+	/* Of a mailbox: stopped says why nothing is hauled until the operator accepts it. Of a folder: how often its UIDVALIDITY changed since
+	 * renumbered_at, and the epoch that the operator accepted. Of a message: retention as frozen, in seconds, and when it began. Times whose name
+	 * ends in _clock are of the clock that does not jump (clock.c). Of a destination: its back-off, and when it last accepted a message. */
+	"ALTER TABLE mailbox ADD COLUMN stopped TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE folder ADD COLUMN renumberings INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE folder ADD COLUMN renumbered_at INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE folder ADD COLUMN accepted_epoch INTEGER NOT NULL DEFAULT -1;"
+	"ALTER TABLE message ADD COLUMN retention INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE message ADD COLUMN delivered_clock INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE delivery ADD COLUMN intent_clock INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE destination ("
+	" name TEXT PRIMARY KEY NOT NULL, failures INTEGER NOT NULL DEFAULT 0, clock INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0,"
+	" last_error TEXT NOT NULL DEFAULT '', last_error_kind INTEGER NOT NULL DEFAULT 0, last_error_at INTEGER NOT NULL DEFAULT 0,"
+	" accepted_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;",
 };
 #define VERSION ((int64_t)ARRAY_SIZE(steps))
 
