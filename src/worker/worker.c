@@ -150,16 +150,19 @@ static void send_end(const struct error *err)
 	(void)channel_send(&channel, &record, NULL, 0, NULL);
 }
 
-/* The sandbox trapped a system call: say which, and leave. The call was not made. */
+/* The sandbox trapped a system call: say which, and leave. The call was not made. It forbids signals too, so abort() (a failed assertion, no memory)
+ * ends here. */
 static void on_forbidden_call(int number, siginfo_t *info, void *context) __attribute__((noreturn));
 static void on_forbidden_call(int number, siginfo_t *info, void *context)
 {
 	struct record record = {.kind = REC_END, .error = ERR_LOCAL, .scope = SCOPE_MAILBOX, .code = (uint32_t)info->si_syscall};
-	static const char text[] = "the sandbox stopped the worker at a system call that it must not make";
+	static const char forbidden[] = "the sandbox stopped the worker at a system call that it must not make";
+	static const char aborted[] = "the worker has given up: out of memory, or an error in mailhaul";
+	bool is_abort = info->si_syscall == SYS_tgkill;
 
 	(void)number;
 	(void)context;
-	record_set_text(&record, text, sizeof(text) - 1);
+	record_set_text(&record, is_abort ? aborted : forbidden, is_abort ? sizeof(aborted) - 1 : sizeof(forbidden) - 1);
 	record_send(CHANNEL_FD, &record, NULL, 0);
 	_exit(70);
 }
