@@ -77,6 +77,7 @@ src_libmailhaul_a_SOURCES = \
 	src/config/validate.h \
 	src/config/value-mail.c \
 	src/config/value-number.c \
+	src/config/value-refuse.c \
 	src/config/value.c \
 	src/config/value.h \
 	src/config/yaml.c \
@@ -166,6 +167,7 @@ src_libmailhaul_a_SOURCES = \
 	src/state/place.c \
 	src/state/place.h \
 	src/state/plan.c \
+	src/state/refused.c \
 	src/state/report.c \
 	src/state/reserve.c \
 	src/state/reserve.h \
@@ -182,6 +184,7 @@ src_libmailhaul_a_SOURCES = \
 	src/spawner/spawner.c \
 	src/spawner/spawner.h \
 	src/supervisor/attendant-birth.c \
+	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant.c \
 	src/supervisor/attendant.h \

@@ -55,6 +55,7 @@ UNIT_TESTS = \
 	tests/unit/test-state-mailbox \
 	tests/unit/test-state-match \
 	tests/unit/test-state-plan \
+	tests/unit/test-state-refused \
 	tests/unit/test-state-reserve \
 	tests/unit/test-state-reuse \
 	tests/unit/test-state \
@@ -71,6 +72,7 @@ FLOW_TESTS = \
 	tests/flow/test-imap-fetch \
 	tests/flow/test-imap \
 	tests/flow/test-mda \
+	tests/flow/test-on-refuse \
 	tests/flow/test-pop3-transfer \
 	tests/flow/test-pop3 \
 	tests/flow/test-session \

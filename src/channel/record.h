@@ -50,8 +50,9 @@ enum record_kind {
 };
 
 enum record_flag {
-	REC_WAITING = 1,  /* I sleep until this is durable: commit now */
-	REC_COMPLETE = 2, /* FOLDER: all keys wanted; PLAN: the listing was complete, what it lacks is gone */
+	REC_WAITING = 1,    /* I sleep until this is durable: commit now */
+	REC_AFTER_DATA = 4, /* OUTCOME: refused for what the message is; its envelope had been accepted */
+	REC_COMPLETE = 2,   /* FOLDER: all keys wanted; PLAN: the listing was complete, what it lacks is gone */
 };
 
 enum verdict {

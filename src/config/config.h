@@ -14,6 +14,7 @@ enum tls_mode { TLS_DEFAULT, TLS_IMPLICIT, TLS_STARTTLS, TLS_NONE };
 enum protocol { PROTOCOL_POP3 = 1, PROTOCOL_IMAP };
 enum dest_kind { DEST_MAILDIR = 1, DEST_LMTP, DEST_SMTP, DEST_MDA };
 enum auth_mode { AUTH_DEFAULT, AUTH_PLAIN, AUTH_LOGIN, AUTH_XOAUTH2, AUTH_OAUTHBEARER };
+enum refuse_action { REFUSE_HOLD, REFUSE_DELETE, REFUSE_DELIVER_TO };
 enum disposal { DISPOSE_KEEP, DISPOSE_DELETE, DISPOSE_MARK_SEEN, DISPOSE_MOVE };
 enum first_run { FIRST_RUN_ALL, FIRST_RUN_NEW, FIRST_RUN_DATE };
 enum sandbox_mode { SANDBOX_BEST, SANDBOX_REQUIRE, SANDBOX_OFF };
@@ -37,6 +38,11 @@ struct endpoint {
 struct after_delivery {
 	enum disposal what;
 	char *folder; /* DISPOSE_MOVE */
+};
+
+struct on_refuse {
+	enum refuse_action what;
+	char *destination; /* REFUSE_DELIVER_TO */
 };
 
 struct first_run_setting {
@@ -77,10 +83,11 @@ struct mailbox_config {
 	struct first_run_setting first_run;
 	char **deliver_to; /* names of destinations, at least one */
 	struct after_delivery after_delivery;
-	uint64_t max_message;  /* bytes */
-	uint32_t max_messages; /* per session; 0: no limit */
-	char **recipients;     /* instead of the destinations' own; may be NULL */
-	char *sender;          /* instead of the destinations' own; may be NULL */
+	struct on_refuse on_refuse; /* for the supervisor alone: it does not travel in a job */
+	uint64_t max_message;       /* bytes */
+	uint32_t max_messages;      /* per session; 0: no limit */
+	char **recipients;          /* instead of the destinations' own; may be NULL */
+	char *sender;               /* instead of the destinations' own; may be NULL */
 	bool enabled;
 	unsigned line; /* in the file, for messages */
 };

@@ -131,7 +131,7 @@ static void check_destination(const struct section *section, const struct dest_c
 	check_repeated(section, "recipient", destination->recipients, "each message would come twice");
 }
 
-static void report_unknown_destination(const struct section *section, size_t index, const char *name)
+static void report_unknown_destination(const struct section *section, const char *key, size_t index, const char *name)
 {
 	const struct config *config = section->config;
 	const char **names = xcalloc(config->destination_count, sizeof(*names)), *nearest;
@@ -140,31 +140,54 @@ static void report_unknown_destination(const struct section *section, size_t ind
 		names[i] = config->destinations[i].name;
 	nearest = problems_full(section->problems) ? NULL : config_nearest(name, names, config->destination_count);
 	if (nearest != NULL)
-		report_item(section, "deliver_to", index, "there is no destination '%s'; did you mean '%s'?", name, nearest);
+		report_item(section, key, index, "there is no destination '%s'; did you mean '%s'?", name, nearest);
 	else
-		report_item(section, "deliver_to", index, "there is no destination '%s'; add it under 'destinations'", name);
+		report_item(section, key, index, "there is no destination '%s'; add it under 'destinations'", name);
 	free(names);
+}
+
+/* How many recipients a message has at this destination, which key names. */
+static size_t count_targets(
+	const struct section *section, const struct mailbox_config *mailbox, const char *key, size_t index, const struct dest_config *destination)
+{
+	if (!config_asks_recipient(destination))
+		return 1;
+	if (config_recipients(mailbox, destination) == NULL && !schema_is_written(section->source, "recipients"))
+		report_item(section, key, index, "destination '%s' does not say for whom mail is; add 'recipient' there, or 'recipients' here",
+			destination->name);
+	return strv_length(config_recipients(mailbox, destination));
+}
+
+/* Where mail goes that was refused has to be another place than where it was refused. */
+static size_t check_on_refuse(const struct section *section, const struct mailbox_config *mailbox)
+{
+	const char *name = mailbox->on_refuse.destination;
+	const struct dest_config *destination = name != NULL ? config_destination(section->config, name) : NULL;
+
+	if (name == NULL)
+		return 0;
+	for (size_t i = 0; mailbox->deliver_to != NULL && mailbox->deliver_to[i] != NULL; i++)
+		if (strcmp(mailbox->deliver_to[i], name) == 0) {
+			report(section, "on_refuse", "'%s' stands in deliver_to already; name another destination for what is refused", name);
+			return 0;
+		}
+	if (destination != NULL)
+		return count_targets(section, mailbox, "on_refuse", 0, destination);
+	report_unknown_destination(section, "on_refuse", 0, name);
+	return 0;
 }
 
 static void check_delivery(const struct section *section, const struct mailbox_config *mailbox)
 {
-	size_t targets = 0;
+	size_t targets = check_on_refuse(section, mailbox);
 
 	for (size_t i = 0; mailbox->deliver_to != NULL && mailbox->deliver_to[i] != NULL; i++) {
 		const struct dest_config *destination = config_destination(section->config, mailbox->deliver_to[i]);
 
-		if (destination == NULL) {
-			report_unknown_destination(section, i, mailbox->deliver_to[i]);
-			continue;
-		}
-		if (!config_asks_recipient(destination)) {
-			targets++;
-			continue;
-		}
-		targets += strv_length(config_recipients(mailbox, destination));
-		if (config_recipients(mailbox, destination) == NULL && !schema_is_written(section->source, "recipients"))
-			report_item(section, "deliver_to", i,
-				"destination '%s' does not say for whom mail is; add 'recipient' there, or 'recipients' here", destination->name);
+		if (destination != NULL)
+			targets += count_targets(section, mailbox, "deliver_to", i, destination);
+		else
+			report_unknown_destination(section, "deliver_to", i, mailbox->deliver_to[i]);
 	}
 	if (targets > TARGETS_MAX)
 		report(section, "deliver_to", "each message would go to %zu recipients; at most %d are possible", targets, TARGETS_MAX);

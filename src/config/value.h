@@ -47,6 +47,9 @@ extern const struct value_type type_password;       /* struct password */
 extern const struct value_type type_first_run;      /* struct first_run_setting */
 extern const struct value_type type_after_delivery; /* struct after_delivery */
 
+/* value-refuse.c */
+extern const struct value_type type_on_refuse; /* struct on_refuse */
+
 /* For the types that are made of texts: the text of a node, free of control characters and not too long, or NULL after a problem. name: as it is
  * to be called. */
 const char *value_text(const char *name, const struct node *node, bool may_be_empty, struct reading *reading);

@@ -218,6 +218,7 @@ static void judge(struct mda *mda, struct delivery *delivery, const struct exit 
 		return;
 	}
 	describe(mda, exit, &error);
+	delivery->after_data = exit->code == EX_DATAERR; /* the others that refuse may mean the recipient, or a quota */
 	settle(mda, delivery, error.kind == ERR_REFUSED ? VERDICT_REFUSED : VERDICT_DEFERRED, &error);
 }
 

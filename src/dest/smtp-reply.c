@@ -140,3 +140,14 @@ void smtp_extensions_parse(struct smtp_extensions *extensions, const struct smtp
 		line = next;
 	}
 }
+
+bool smtp_reply_blames_content(const struct smtp_reply *reply)
+{
+	enum { OTHER, ADDRESS, MAILBOX, SYSTEM, NETWORK }; /* RFC 3463 3; behind these: protocol, content, policy */
+
+	if (reply->code / 100 != 5)
+		return false;
+	if (reply->enhanced[0] == 0)
+		return reply->code != 552;
+	return reply->enhanced[1] == OTHER || reply->enhanced[1] > NETWORK;
+}

@@ -24,6 +24,9 @@ enum smtp_reply_state { SMTP_REPLY_MALFORMED = -1, SMTP_REPLY_MORE, SMTP_REPLY_C
 void smtp_reply_init(struct smtp_reply *reply);
 /* Takes one line without its CRLF. Nothing may be added after COMPLETE or MALFORMED. */
 enum smtp_reply_state smtp_reply_line(struct smtp_reply *reply, const char *line, size_t len);
+/* Does this 5xx to DATA or the dot speak of the message? Not when its enhanced code names an address, a full mailbox, or the system (RFC 3463 3.2 to
+ * 3.5), nor a bare 552, which is a full mailbox as often as a large message (RFC 5321 4.2.3). */
+bool smtp_reply_blames_content(const struct smtp_reply *reply);
 /* "550 5.1.1 no such user", escaped, on one line; returns out. */
 char *smtp_reply_words(const struct smtp_reply *reply, char *out, size_t size);
 

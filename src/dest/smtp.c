@@ -62,6 +62,7 @@ static void refuse(struct smtp *smtp, struct delivery *delivery, enum smtp_step 
 	refusal_judge(&smtp->refusals[delivery->target], step, smtp->session.reply.code, delivery->sender, &error.kind, &error.scope);
 	if (doubtful)
 		error.kind = ERR_TEMP;
+	delivery->after_data = step >= SMTP_DATA && smtp_reply_blames_content(&smtp->session.reply);
 	smtp_session_refused(&smtp->session, error.kind, error.scope, what[step], &error);
 	settle(smtp, delivery, error.kind == ERR_REFUSED ? VERDICT_REFUSED : VERDICT_DEFERRED, &error);
 }

@@ -29,6 +29,7 @@ struct delivery {
 	char *prepend;     /* our header fields, CRLF line ends; owned */
 	size_t prepend_len;
 	enum verdict verdict; /* 0: none yet */
+	bool after_data;      /* REFUSED: for what the message is, not for its envelope, nor for the state of the recipient or the server */
 	int code;             /* SMTP reply, exit status */
 	struct error error;   /* for DEFERRED and REFUSED: kind, scope and the peer's words */
 	char reply[200];      /* for ACCEPTED: the peer's words */

@@ -141,6 +141,8 @@ static int apply_outcome(struct step *step, struct error *err)
 		return -1;
 	if (message_store_delivery(step->state, &step->message, delivery, has_words ? record->text : NULL, record->len, err) < 0)
 		return -1;
+	if (record->verdict == VERDICT_ACCEPTED && target_note_accepted(step->state, delivery->target, step->now, err) < 0)
+		return -1;
 	return message_settle(step->state, &step->message, step->now, err);
 }
 

@@ -81,7 +81,7 @@ void delivery_retry(struct delivery_row *delivery)
 
 bool delivery_is_settled(const struct delivery_row *delivery)
 {
-	return delivery->status == DELIVERY_ACCEPTED || delivery->status == DELIVERY_DROPPED;
+	return delivery->status == DELIVERY_ACCEPTED || delivery->status == DELIVERY_DROPPED || delivery->status == DELIVERY_DISCARDED;
 }
 
 bool delivery_is_exhausted(const struct delivery_row *delivery)
@@ -101,6 +101,7 @@ bool delivery_is_due(const struct delivery_row *delivery, int64_t now)
 		return delivery->next_try != NEXT_TRY_BY_HAND && backoff_is_over(BACKOFF_HELD, delivery->next_try, now);
 	case DELIVERY_ACCEPTED:
 	case DELIVERY_DROPPED:
+	case DELIVERY_DISCARDED:
 		break;
 	}
 	return false;

@@ -76,8 +76,10 @@ static void read_row(sqlite3_stmt *row, struct mailbox_state *ret_mailbox)
 		.last_error_kind = sqlite3_column_int(row, 7),
 		.last_error_at = sqlite3_column_int64(row, 8),
 		.credential = (uint64_t)sqlite3_column_int64(row, 9),
+		.error_since = sqlite3_column_int64(row, 11),
 	};
 	snprintf(ret_mailbox->last_error, sizeof(ret_mailbox->last_error), "%s", sql_column_text(row, 6));
+	snprintf(ret_mailbox->stopped, sizeof(ret_mailbox->stopped), "%s", sql_column_text(row, 12));
 }
 
 /* 1: found; 0: there is none. *ret_moved: it was for another account. */
@@ -86,7 +88,7 @@ static int load(
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
 		"SELECT id, failures, clock, retry_at, last_success, last_mail, last_error, last_error_kind, last_error_at, credential,"
-		" protocol = ?2 AND host = ?3 AND user = ?4 FROM mailbox WHERE name = ?1",
+		" protocol = ?2 AND host = ?3 AND user = ?4, error_since, stopped FROM mailbox WHERE name = ?1",
 		SQL_TEXT(name), SQL_NUMBER(now->protocol), SQL_TEXT(now->host), SQL_TEXT(now->user));
 	int found = sql_step(state, row, err);
 
@@ -134,8 +136,9 @@ int state_mailbox_store(struct state *state, const struct mailbox_state *mailbox
 	return sql_run(state, err,
 		"UPDATE mailbox SET failures = ?2, clock = ?3, retry_at = ?4, last_success = ?5, last_mail = ?6, last_error = ?7, last_error_kind = "
 		"?8,"
-		" last_error_at = ?9, credential = ?10 WHERE id = ?1",
+		" last_error_at = ?9, credential = ?10, error_since = ?11 WHERE id = ?1",
 		SQL_NUMBER(mailbox->id), SQL_NUMBER(mailbox->failures), SQL_NUMBER(mailbox->clock), SQL_NUMBER(mailbox->retry_at),
 		SQL_NUMBER(mailbox->last_success), SQL_NUMBER(mailbox->last_mail), SQL_TEXT(mailbox->last_error),
-		SQL_NUMBER(mailbox->last_error_kind), SQL_NUMBER(mailbox->last_error_at), SQL_NUMBER(mailbox->credential));
+		SQL_NUMBER(mailbox->last_error_kind), SQL_NUMBER(mailbox->last_error_at), SQL_NUMBER(mailbox->credential),
+		SQL_NUMBER(mailbox->error_since));
 }

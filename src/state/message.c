@@ -72,7 +72,7 @@ int message_settle(struct state *state, struct message_row *message, int64_t now
 	for (unsigned i = 0; i < message->delivery_count; i++) {
 		if (!delivery_is_settled(&message->deliveries[i]))
 			return 0;
-		accepted |= message->deliveries[i].status == DELIVERY_ACCEPTED;
+		accepted |= message->deliveries[i].status == DELIVERY_ACCEPTED || message->deliveries[i].status == DELIVERY_DISCARDED;
 	}
 	/* One that has left the server meanwhile stays a tombstone, of a delivered message now. */
 	if (message->stage != STAGE_GONE) {

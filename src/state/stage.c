@@ -21,7 +21,7 @@ bool stage_may_follow(enum stage next, enum stage now)
 
 bool delivery_may_follow(enum delivery_stage next, enum delivery_stage now)
 {
-	bool settled = now == DELIVERY_ACCEPTED || now == DELIVERY_DROPPED;
+	bool settled = now == DELIVERY_ACCEPTED || now == DELIVERY_DROPPED || now == DELIVERY_DISCARDED;
 
 	switch (next) {
 	case DELIVERY_OPEN: /* the intent was taken back, or an operator wants another try */
@@ -30,6 +30,8 @@ bool delivery_may_follow(enum delivery_stage next, enum delivery_stage now)
 	case DELIVERY_HELD:
 	case DELIVERY_DROPPED:
 		return now >= DELIVERY_OPEN && now <= DELIVERY_HELD && !settled;
+	case DELIVERY_DISCARDED:
+		return now == DELIVERY_HELD;
 	case DELIVERY_ACCEPTED:
 		return now == DELIVERY_INTENT;
 	case DELIVERY_DEFERRED: /* from OPEN: it failed while it was being prepared; what is held once stays held */

@@ -6,8 +6,9 @@
 
 /* Of a message: only forward, but for one that a renumbering brought back and that turns out to be of the baseline. */
 enum stage { STAGE_BASELINE = 1, STAGE_OPEN, STAGE_INTENT, STAGE_DELIVERED, STAGE_DISPOSED, STAGE_GONE };
-/* Of one delivery of it. In doubt is DELIVERY_INTENT of a session that is over. */
-enum delivery_stage { DELIVERY_OPEN = 1, DELIVERY_INTENT, DELIVERY_ACCEPTED, DELIVERY_DEFERRED, DELIVERY_HELD, DELIVERY_DROPPED };
+/* Of one delivery of it. In doubt is DELIVERY_INTENT of a session that is over. Both last ones were never made: DROPPED counts for nothing, DISCARDED as
+ * if it had been made, since the operator's rule on refusals says so. */
+enum delivery_stage { DELIVERY_OPEN = 1, DELIVERY_INTENT, DELIVERY_ACCEPTED, DELIVERY_DEFERRED, DELIVERY_HELD, DELIVERY_DROPPED, DELIVERY_DISCARDED };
 
 bool stage_may_follow(enum stage next, enum stage now);
 bool delivery_may_follow(enum delivery_stage next, enum delivery_stage now);

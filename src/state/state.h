@@ -40,6 +40,8 @@ struct mailbox_state {
 	int64_t retry_at;                               /* 0: no back-off */
 	int64_t last_success, last_error_at, last_mail; /* 0: never */
 	int last_error_kind;
+	int64_t error_since;  /* when the trouble that last_error tells of began; 0: there is none */
+	char stopped[240];    /* why nothing is hauled until the operator accepts it; "": it is not stopped. Read only */
 	char last_error[240]; /* in words; "" if the last session was well */
 	uint64_t credential;  /* fingerprint of what the last refused login used; another one ends the back-off */
 };
@@ -77,6 +79,17 @@ int state_plan(struct state *state, int64_t folder_id, const struct record *reco
  * doubt: policy.h. */
 int state_apply(struct state *state, int64_t mailbox_id, const struct record *record, const struct state_target *targets, unsigned target_count,
 	int64_t now, struct error *err);
+/* What becomes of a message that a target refused for good, after data: on_refuse as configured now. */
+struct refusal_rule {
+	enum refuse_action what;
+	const struct state_target *targets; /* REFUSE_DELIVER_TO: where it goes instead; borrowed */
+	unsigned target_count;
+};
+enum refusal_end { REFUSAL_HELD, REFUSAL_DIVERTED, REFUSAL_DISCARDED };
+/* After state_apply of such a refusal, in the same transaction: applies the rule, if the target has accepted other mail within a day. DIVERTED: what
+ * was held is dropped, with its reply kept, and the message is due for the rule's targets in the next session. DISCARDED: it counts as delivered. */
+int state_refused(struct state *state, uint64_t message_id, const struct state_target *target, const struct refusal_rule *rule, int64_t now,
+	enum refusal_end *ret_end, struct error *err);
 /* After a renumbering, before a message of the new plan is delivered: is it one that is known from before? By its bytes, by its trace if
  * has_trace, or, for one of the baseline, by size and date. The same on POP3, but among those alone that had the same UIDL, and by bytes or, for one
  * of the baseline, by size. Each old message answers once, so equal ones are counted. The new one inherits disposal and deliveries of the old: it

@@ -70,6 +70,9 @@ int folder_load(struct state *state, int64_t folder_id, struct folder_row *ret_f
 /* The row of a (destination, recipient) pair; 0 if there is none and make is false. */
 int target_find(struct state *state, const struct state_target *target, bool make, int64_t *ret_target, struct error *err);
 
+/* refused.c: it has just accepted something. Inside a transaction. */
+int target_note_accepted(struct state *state, int64_t target, int64_t now, struct error *err);
+
 /* message.c */
 struct message_row {
 	int64_t id, folder, mailbox;
@@ -86,8 +89,8 @@ int message_load(struct state *state, uint64_t message_id, struct message_row *r
 /* Writes a delivery back. reply: the peer's words, any bytes; NULL: as before. */
 int message_store_delivery(struct state *state, const struct message_row *message, const struct delivery_row *delivery, const char *reply,
 	size_t reply_len, struct error *err);
-/* When its last delivery is settled the message is delivered; else nothing happens. What nobody accepted stays at the source: dropping a delivery
- * is no rule that disposes of a message. */
+/* When its last delivery is settled the message is delivered; else nothing happens. What nobody accepted stays at the source, unless on_refuse says
+ * that it is as good as delivered: dropping a delivery is no rule that disposes of a message. */
 int message_settle(struct state *state, struct message_row *message, int64_t now, struct error *err);
 /* new_id takes over what is known and was done about old_id, the same message under an older key: prints, disposal, deliveries with their doubts. */
 int message_inherit(struct state *state, int64_t old_id, int64_t new_id, struct error *err);

@@ -55,19 +55,15 @@ static void add_open_target(void *context, const char *destination, const char *
 	add_target(context, destination, recipient);
 }
 
-static void add_configured_targets(struct attendant *attendant)
+static void add_configured_targets(struct attendant *attendant, const char *destination)
 {
-	const struct mailbox_config *mailbox = attendant->mailbox;
+	const struct dest_config *dest = config_destination(attendant->service->config, destination);
+	char *const *recipients = config_recipients(attendant->mailbox, dest);
 
-	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++) {
-		const struct dest_config *dest = config_destination(attendant->service->config, mailbox->deliver_to[i]);
-		char *const *recipients = config_recipients(mailbox, dest);
-
-		if (recipients == NULL)
-			add_target(attendant, dest->name, "");
-		for (size_t k = 0; recipients != NULL && recipients[k] != NULL; k++)
-			add_target(attendant, dest->name, recipients[k]);
-	}
+	if (recipients == NULL)
+		add_target(attendant, dest->name, "");
+	for (size_t i = 0; recipients != NULL && recipients[i] != NULL; i++)
+		add_target(attendant, dest->name, recipients[i]);
 }
 
 static int read_ca_file(const char *path, char **ret_pem, struct error *err)
@@ -103,8 +99,11 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 		.installation = (char *)(uintptr_t)state_installation(service->state),
 		.mailbox = mailbox,
 	};
-	add_configured_targets(attendant);
+	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++)
+		add_configured_targets(attendant, mailbox->deliver_to[i]);
 	attendant->configured_targets = job->target_count;
+	if (service->mode == JOB_CHECK && mailbox->on_refuse.destination != NULL)
+		add_configured_targets(attendant, mailbox->on_refuse.destination);
 	if (service->mode == JOB_HAUL && state_open_targets(service->state, attendant->mailbox_state.id, add_open_target, attendant, err) < 0)
 		return -1;
 	if (mailbox->server.ca_file != NULL && read_ca_file(mailbox->server.ca_file, &mailbox->server.ca_pem, err) < 0)

@@ -45,7 +45,7 @@ void attendant_refuse(struct attendant *attendant, const struct error *why)
 
 /* -- for the ledger -- */
 
-int attendant_apply(struct attendant *attendant, const struct record *record, int64_t now, struct error *err)
+int attendant_apply(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err)
 {
 	struct state_target targets[TARGETS_MAX];
 
@@ -56,7 +56,7 @@ int attendant_apply(struct attendant *attendant, const struct record *record, in
 		return -1;
 	if (record->kind == REC_OUTCOME && record->verdict == VERDICT_ACCEPTED)
 		attendant->mailbox_state.last_mail = now; /* stored when the session ends */
-	return 0;
+	return attendant_refusal(attendant, record, now, ret_end, err);
 }
 
 void attendant_acknowledge(struct attendant *attendant, uint32_t seq)

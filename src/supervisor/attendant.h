@@ -87,7 +87,9 @@ void attendant_kill(struct attendant *attendant); /* now */
 void attendant_free(struct attendant *attendant);
 
 /* For the ledger. */
-int attendant_apply(struct attendant *attendant, const struct record *record, int64_t now, struct error *err);
+/* *ret_end: for a refusal, what became of it. */
+int attendant_apply(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err);
+void attendant_committed(struct attendant *attendant, const struct record *record, enum refusal_end end); /* it is durable: tells the operator */
 void attendant_acknowledge(struct attendant *attendant, uint32_t seq);
 void attendant_condemn(struct attendant *attendant, const struct error *why); /* it broke the order of steps: killed */
 
@@ -102,6 +104,8 @@ int attendant_give_birth(struct attendant *attendant, struct error *err);
 /* attendant-requests.c; fds are the attendant's to close */
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
 void attendant_end_connector(struct attendant *attendant);
+/* attendant-refusal.c */
+int attendant_refusal(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err);
 /* program.c */
 int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient,
 	const int stdio[3], double deadline_s, void (*ended)(struct attendant *), struct error *err);

@@ -15,6 +15,8 @@ static bool is_trouble_of_the_mailbox(const struct error *err)
 
 void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t random)
 {
+	const struct mailbox_state before = *mailbox;
+
 	if (is_trouble_of_the_mailbox(err)) {
 		mailbox->failures++;
 		mailbox->clock = backoff_clock_of(err->kind);
@@ -28,6 +30,8 @@ void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t
 	snprintf(mailbox->last_error, sizeof(mailbox->last_error), "%s", err->kind != ERR_NONE ? err->text : "");
 	if (err->kind != ERR_NONE)
 		mailbox->last_error_at = now_s;
+	if (health_is_news(&before, mailbox))
+		mailbox->error_since = err->kind != ERR_NONE ? now_s : 0;
 }
 
 bool health_is_news(const struct mailbox_state *before, const struct mailbox_state *after)

@@ -12,6 +12,7 @@
 struct line {
 	struct attendant *attendant; /* NULL: forgotten */
 	struct record *record;       /* as long as it is, no longer; owned */
+	enum refusal_end end;        /* what became of it, if it is a refusal */
 };
 
 struct ledger {
@@ -81,7 +82,7 @@ void ledger_add(struct ledger *ledger, struct attendant *attendant, const struct
 		ledger->capacity = ledger->capacity != 0 ? ledger->capacity * 2 : LEDGER_MAX;
 		ledger->lines = xreallocarray(ledger->lines, ledger->capacity, sizeof(*ledger->lines));
 	}
-	ledger->lines[ledger->count++] = (struct line){attendant, copy};
+	ledger->lines[ledger->count++] = (struct line){.attendant = attendant, .record = copy};
 	if ((record->flags & REC_WAITING) != 0 || ledger->count >= LEDGER_MAX)
 		ledger_commit_soon(ledger);
 	else if (!ledger->armed)
@@ -104,7 +105,7 @@ static int apply_all(struct ledger *ledger, struct error *err)
 	for (size_t i = 0; i < ledger->count; i++) {
 		struct line *line = &ledger->lines[i];
 
-		if (line->attendant == NULL || attendant_apply(line->attendant, line->record, now, err) == 0)
+		if (line->attendant == NULL || attendant_apply(line->attendant, line->record, now, &line->end, err) == 0)
 			continue;
 		if (err->kind != ERR_PROTO)
 			return -1;
@@ -119,6 +120,9 @@ static int apply_all(struct ledger *ledger, struct error *err)
 
 static void acknowledge_all(struct ledger *ledger)
 {
+	for (size_t i = 0; i < ledger->count; i++)
+		if (ledger->lines[i].attendant != NULL)
+			attendant_committed(ledger->lines[i].attendant, ledger->lines[i].record, ledger->lines[i].end);
 	/* From the back: the first line seen of each attendant carries its highest number. */
 	for (size_t i = ledger->count; i-- != 0;) {
 		struct attendant *attendant = ledger->lines[i].attendant;

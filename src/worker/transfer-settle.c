@@ -15,7 +15,7 @@ static void log_outcome(const struct session *session, const struct delivery *de
 	} kinds[] = {
 		[VERDICT_ACCEPTED] = {"hauled", LEVEL_INFO},
 		[VERDICT_DEFERRED] = {"deferred", LEVEL_NOTICE},
-		[VERDICT_REFUSED] = {"held", LEVEL_WARNING},
+		[VERDICT_REFUSED] = {"refused", LEVEL_INFO}, /* what becomes of it, the supervisor says */
 		[VERDICT_IN_DOUBT] = {"in_doubt", LEVEL_WARNING},
 		[VERDICT_RETRACTED] = {"retracted", LEVEL_DEBUG},
 	};
@@ -63,6 +63,7 @@ int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct
 	const char *text = accepted ? delivery->reply : delivery->error.text;
 	struct record record = {
 		.kind = REC_OUTCOME,
+		.flags = delivery->after_data ? REC_AFTER_DATA : 0,
 		.id = haul->id,
 		.index = delivery->target,
 		.verdict = (uint8_t)delivery->verdict,

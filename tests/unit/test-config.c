@@ -202,6 +202,11 @@ static void test_errors(void **state)
 		{MAILBOX("deliver_to: [home, other], imap: h"), "3:61: mailbox a: there is no destination 'other'; add it under 'destinations'\n"},
 		{MAILBOX("deliver_to: [home, home], imap: h"),
 			"3:61: mailbox a: 'home' stands in 'deliver_to' twice; each message would come twice\n"},
+		{MAILBOX("deliver_to: home, imap: h, on_refuse: {deliver_to: hme}"),
+			"3:80: mailbox a: there is no destination 'hme'; did you mean 'home'?\n"},
+		{MAILBOX("deliver_to: home, imap: h, on_refuse: {deliver_to: home}"),
+			"3:80: mailbox a: 'home' stands in deliver_to already; name another destination for what is refused\n"},
+		{MAILBOX("deliver_to: home, imap: h, on_refuse: bounce"), "3:80: on_refuse must be hold, delete or {deliver_to: DESTINATION}\n"},
 		{HOME "mailboxes:\n- {name: a, imp: h, usr: u, pasword: hunter2, delivr_to: home}\n",
 			"3:13: a mailbox has no key 'imp'; did you mean 'imap'?\n"
 			"3:21: a mailbox has no key 'usr'; did you mean 'user'?\n"

@@ -204,6 +204,41 @@ static void ignores_nonsense_extensions(void **state)
 	}
 }
 
+/* What a rule may dispose of mail for, and what must leave it held. */
+static void tells_the_content_from_the_recipient_and_the_server(void **state)
+{
+	static const struct {
+		const char *line;
+		bool content;
+	} cases[] = {
+		{"554 spam", true},
+		{"550 5.7.1 spam", true},
+		{"554 5.6.0 bad MIME", true},
+		{"550 5.5.0 bad header", true},
+		{"550 5.0.0 no", true},
+		{"552 5.7.0 no such attachments", true},
+		{"552 too large, or too full", false},
+		{"552 5.2.2 quota", false},
+		{"550 5.2.1 mailbox disabled", false},
+		{"554 5.1.1 no such user", false},
+		{"554 5.3.0 disk full", false},
+		{"554 5.4.6 loop", false},
+		{"550 4.2.2 confused", true}, /* a class that contradicts the code says nothing */
+		{"451 5.7.1 later", false},
+		{"250 2.0.0 ok", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct smtp_reply reply;
+
+		smtp_reply_init(&reply);
+		assert_int_equal(add(&reply, cases[i].line), SMTP_REPLY_COMPLETE);
+		if (smtp_reply_blames_content(&reply) != cases[i].content)
+			fail_msg("%s", cases[i].line);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +248,7 @@ int main(void)
 		cmocka_unit_test(knows_when_a_reply_is_complete),
 		cmocka_unit_test(parses_extensions),
 		cmocka_unit_test(ignores_nonsense_extensions),
+		cmocka_unit_test(tells_the_content_from_the_recipient_and_the_server),
 	};
 
 	return cmocka_run_group_tests_name("smtp-reply", tests, NULL, NULL);

@@ -37,7 +37,7 @@ static void every_pair_of_message_stages(void **ctx)
 
 static void every_pair_of_delivery_stages(void **ctx)
 {
-	/* Columns: none, open, intent, accepted, deferred, held, dropped, none. */
+	/* Columns: none, open, intent, accepted, deferred, held, dropped, discarded. */
 	static const char *const expected[] = {
 		/* no such stage */ "........",
 		/* open */ "..x..x..",
@@ -46,7 +46,7 @@ static void every_pair_of_delivery_stages(void **ctx)
 		/* deferred */ ".xx.x...",
 		/* held */ ".xx.xx..",
 		/* dropped */ ".xx.xx..",
-		/* no such stage */ "........",
+		/* discarded */ ".....x..",
 	};
 
 	(void)ctx;
@@ -201,9 +201,9 @@ static void a_clock_that_was_set_back_ends_the_wait(void **ctx)
 static void settled_is_never_due(void **ctx)
 {
 	(void)ctx;
-	for (int status = DELIVERY_OPEN; status <= DELIVERY_DROPPED; status++) {
+	for (int status = DELIVERY_OPEN; status <= DELIVERY_DISCARDED; status++) {
 		struct delivery_row delivery = {.status = (enum delivery_stage)status};
-		bool settled = status == DELIVERY_ACCEPTED || status == DELIVERY_DROPPED;
+		bool settled = status == DELIVERY_ACCEPTED || status == DELIVERY_DROPPED || status == DELIVERY_DISCARDED;
 
 		assert_int_equal(delivery_is_settled(&delivery), settled);
 		assert_int_equal(delivery_is_due(&delivery, NOW), !settled);
