@@ -167,6 +167,7 @@ src_libmailhaul_a_SOURCES = \
 	src/state/place.c \
 	src/state/place.h \
 	src/state/plan.c \
+	src/state/refetch.c \
 	src/state/refused.c \
 	src/state/report.c \
 	src/state/reserve.c \
@@ -221,9 +222,16 @@ src_libmailhaul_a_SOURCES = \
 	src/worker/worker.c \
 	src/worker/worker.h \
 	src/command/command.h \
+	src/command/common.c \
+	src/command/forget.c \
+	src/command/held-show.c \
 	src/command/held.c \
+	src/command/held.h \
 	src/command/help.c \
+	src/command/json.c \
+	src/command/json.h \
 	src/command/options.c \
+	src/command/refetch.c \
 	src/command/run.c \
 	src/command/status.c
 

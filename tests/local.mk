@@ -55,6 +55,7 @@ UNIT_TESTS = \
 	tests/unit/test-state-mailbox \
 	tests/unit/test-state-match \
 	tests/unit/test-state-plan \
+	tests/unit/test-state-refetch \
 	tests/unit/test-state-refused \
 	tests/unit/test-state-reserve \
 	tests/unit/test-state-reuse \
@@ -68,6 +69,7 @@ UNIT_TESTS = \
 
 FLOW_TESTS = \
 	tests/flow/test-attendant \
+	tests/flow/test-decisions \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \
 	tests/flow/test-imap \

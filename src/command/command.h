@@ -15,12 +15,14 @@ struct options {
 	const char *config, *state_dir, *trace;
 	int verbosity; /* -v adds, -q subtracts */
 	enum log_format log_format;
-	bool no_progress, json, delete_at_source, help, version;
+	const char *since;
+	bool no_progress, json, delete_at_source, yes, all, help, version;
 	char **arguments; /* what is no option, without the command; NULL-terminated */
 };
 
 struct command {
 	const char *name, *arguments, *summary;
+	bool has_verbs;     /* its first argument says what to do, and which options have a meaning */
 	bool needs_spawner; /* talks to the network: the spawner is forked before anything else */
 	int (*run)(const struct options *options, struct spawner *spawner);
 };
@@ -39,10 +41,20 @@ struct config *command_load(const struct options *options);
 /* As root: run_as, for good, since the state belongs to it. For commands without a spawner. */
 int command_become(const struct config *config, struct error *err);
 
+/* common.c */
+/* Calls attempt until another mailhaul has left the database, for some seconds. It must be as good as never called after a failure. */
+int command_patiently(int (*attempt)(void *, struct error *), void *context, struct error *err);
+/* A yes to the question, which is a sentence: from the terminal, or by --yes. -1 otherwise: SCOPE_MESSAGE. */
+int command_confirm(const struct options *options, const char *question, struct error *err);
+/* Says why and returns the exit code. SCOPE_MESSAGE: the words on the command line are to blame, 64. */
+int command_failed(const struct error *err);
+
 int command_run(const struct options *options, struct spawner *spawner);
 int command_check(const struct options *options, struct spawner *spawner);
 int command_list(const struct options *options, struct spawner *spawner);
 int command_status(const struct options *options, struct spawner *spawner);
 int command_held(const struct options *options, struct spawner *spawner);
+int command_refetch(const struct options *options, struct spawner *spawner);
+int command_forget(const struct options *options, struct spawner *spawner);
 
 #endif

@@ -1,26 +1,30 @@
-#include <inttypes.h>
+#include "command/held.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-#include "base/clock.h"
 #include "base/error.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "command/command.h"
-#include "policy/policy.h"
 #include "state/state.h"
+#include "supervisor/lock.h"
 
 /* What the words after "held" work on. Errors that come from these words have SCOPE_MESSAGE: exit 64. */
 struct scene {
 	const struct options *options;
 	const struct config *config;
-	struct state *state;
-	unsigned shown;
+	struct state *state; /* NULL: mailhaul has not run yet */
+	bool for_writing;
+	int64_t mailbox; /* what is being decided: of this mailbox, or this message; 0: any */
+	uint64_t id;
+	unsigned count;
 };
 
-static int find_mailbox(struct scene *scene, const char *name, int64_t *ret_id, struct error *err)
+static int find_mailbox(const struct scene *scene, const char *name, int64_t *ret_id, struct error *err)
 {
 	const struct mailbox_config *config = config_mailbox(scene->config, name);
 	struct mailbox_state mailbox;
@@ -43,160 +47,201 @@ static int parse_id(const char *word, uint64_t *ret_id, struct error *err)
 	return 0;
 }
 
-static void show_line(void *context, const struct held_message *held)
+static int not_held(const char *word, struct error *err)
 {
-	struct scene *scene = context;
-	char date[24], reply[160];
-
-	if (scene->shown++ == 0)
-		printf("%-8s %-16s %10s  %-20s %s\n", "ID", "MAILBOX", "BYTES", "SINCE", "WHY");
-	printable_into(reply, sizeof(reply), held->reply != NULL ? held->reply : "", held->reply != NULL ? strlen(held->reply) : 0);
-	printf("%-8" PRIu64 " %-16s %10" PRIu64 "  %-20s %s%s%s\n", held->id, held->mailbox, held->size, clock_iso8601(date, held->held_at),
-		held->destination != NULL ? held->destination : "", held->destination != NULL ? ": " : "", reply);
+	return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "nothing is held under \"%s\"", word);
 }
 
-static void show_all(void *context, const struct held_message *held)
-{
-	struct scene *scene = context;
-	char date[24], text[4 * 1024];
+/* -- list, show -- */
 
-	scene->shown++;
-	printf("message      %" PRIu64 "\nmailbox      %s%s%s\n", held->id, held->mailbox, held->folder[0] != '\0' ? "/" : "", held->folder);
-	printf("uid          %s\n", escape_into(text, sizeof(text), held->key, held->key_len));
-	printf("size         %" PRIu64 " bytes\n", held->size);
-	if (held->date != 0)
-		printf("arrived      %s\n", clock_iso8601(date, held->date));
-	printf("held since   %s\n", clock_iso8601(date, held->held_at));
-	if (held->destination != NULL)
-		printf("destination  %s%s%s\n", held->destination, held->recipient[0] != '\0' ? " for " : "", held->recipient);
-	printf("why          %s\n",
-		printable_into(text, sizeof(text), held->reply != NULL ? held->reply : "", held->reply != NULL ? strlen(held->reply) : 0));
-	printf("attempts     %u\nnext try     %s\n", held->attempts,
-		held->next_try < 0    ? "only by hand"
-		: held->next_try == 0 ? "at the next run"
-				      : clock_iso8601(date, held->next_try));
-	puts("the message is still at the source");
-}
-
-static int held_list(struct scene *scene, const char *name, struct error *err)
+static int list(struct scene *scene, const char *name, struct error *err)
 {
+	struct held_show show = {.state = scene->state, .json = scene->options->json};
 	int64_t mailbox = 0;
+	int result = 0;
 
-	if (name != NULL && find_mailbox(scene, name, &mailbox, err) < 0)
+	if (name != NULL && scene->state != NULL && find_mailbox(scene, name, &mailbox, err) < 0)
 		return -1;
-	if (name != NULL && mailbox == 0)
-		return 0; /* never hauled */
-	return state_held(scene->state, mailbox, 0, show_line, scene, err);
+	held_show_begin(&show);
+	if (name == NULL || mailbox != 0) /* else it was never hauled */
+		result = held_show_lines(&show, mailbox, err);
+	held_show_end(&show);
+	return result;
 }
 
-static int held_show(struct scene *scene, const char *word, struct error *err)
+static int show(struct scene *scene, char *const *words, struct error *err)
 {
-	uint64_t id;
+	struct held_show show = {.state = scene->state, .json = scene->options->json};
+	int result = 0;
 
-	if (parse_id(word, &id, err) < 0 || state_held(scene->state, 0, id, show_all, scene, err) < 0)
-		return -1;
-	return scene->shown != 0 ? 0 : error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "message %s is not held", word);
+	for (size_t i = 0; words[i] != NULL; i++)
+		if (parse_id(words[i], &(uint64_t){0}, err) < 0)
+			return -1;
+	held_show_begin(&show);
+	for (size_t i = 0; words[i] != NULL && result == 0; i++) {
+		unsigned before = show.shown;
+		uint64_t id;
+
+		result = parse_id(words[i], &id, err);
+		if (result == 0)
+			result = held_show_whole(&show, id, err);
+		if (result == 0 && show.shown == before)
+			result = not_held(words[i], err);
+	}
+	held_show_end(&show);
+	return result;
 }
 
-static int say_count(unsigned count, const char *word, const char *what, struct error *err)
+/* -- retry, drop -- */
+
+static int retry_once(void *context, struct error *err)
 {
-	if (count == 0)
-		return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "nothing is held under \"%s\"", word);
+	struct scene *scene = context;
+
+	return state_held_retry(scene->state, scene->mailbox, scene->id, &scene->count, err);
+}
+
+static int drop_once(void *context, struct error *err)
+{
+	struct scene *scene = context;
+
+	return state_held_drop(scene->state, scene->id, scene->options->delete_at_source, &scene->count, err);
+}
+
+static int say_count(unsigned count, const char *what)
+{
 	printf("%u deliver%s %s\n", count, count == 1 ? "y" : "ies", what);
 	return 0;
 }
 
-static int held_retry(struct scene *scene, const char *word, struct error *err)
+static int retry(struct scene *scene, char *const *words, struct error *err)
 {
-	int64_t mailbox = 0;
-	uint64_t id = 0;
-	unsigned count;
+	unsigned total = 0;
 
-	if (config_mailbox(scene->config, word) != NULL ? find_mailbox(scene, word, &mailbox, err) < 0 : parse_id(word, &id, err) < 0)
-		return -1;
-	if (state_held_retry(scene->state, mailbox, id, &count, err) < 0)
-		return -1;
-	return say_count(count, word, "will be tried again by the next run", err);
+	for (size_t i = 0; words[i] != NULL || scene->options->all; i++) {
+		scene->mailbox = 0;
+		scene->id = 0;
+		if (!scene->options->all && config_mailbox(scene->config, words[i]) != NULL) {
+			if (find_mailbox(scene, words[i], &scene->mailbox, err) < 0)
+				return -1;
+		} else if (!scene->options->all && parse_id(words[i], &scene->id, err) < 0) {
+			return -1;
+		}
+		if (command_patiently(retry_once, scene, err) < 0)
+			return -1;
+		if (scene->count == 0)
+			return scene->options->all ? error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "nothing is held") : not_held(words[i], err);
+		total += scene->count;
+		if (scene->options->all)
+			break;
+	}
+	return say_count(total, "will be tried again by the next run");
 }
 
-static int held_drop(struct scene *scene, const char *word, struct error *err)
+static void note_mailbox(void *context, const struct held_message *held)
 {
-	uint64_t id;
-	unsigned count;
+	snprintf(context, 80, "%s", held->mailbox);
+}
 
-	if (parse_id(word, &id, err) < 0 || state_held_drop(scene->state, id, scene->options->delete_at_source, &count, err) < 0)
+/* Under the lock: a worker may be about to deliver this very message. */
+static int drop(struct scene *scene, const char *word, struct error *err)
+{
+	char mailbox[80] = "";
+	int lock_fd, result;
+
+	if (parse_id(word, &scene->id, err) < 0 || state_held(scene->state, 0, scene->id, note_mailbox, mailbox, err) < 0)
 		return -1;
-	return say_count(count, word,
-		scene->options->delete_at_source ? "dropped; the next run deletes the message at the source"
-						 : "dropped; the message stays at the source",
-		err);
+	if (mailbox[0] == '\0')
+		return not_held(word, err);
+	if (lock_mailbox(state_dir_fd(scene->state), mailbox, &lock_fd, err) < 0)
+		return -1;
+	result = command_patiently(drop_once, scene, err);
+	fs_close(lock_fd);
+	if (result < 0)
+		return -1;
+	return scene->count != 0 ? 0 : not_held(word, err);
 }
 
-static bool is_word(const struct scene *scene, const char *word)
+static int drop_all(struct scene *scene, char *const *words, struct error *err)
 {
-	return strcmp(scene->options->arguments[0], word) == 0;
+	bool deletes = scene->options->delete_at_source;
+	unsigned total = 0;
+
+	for (size_t i = 0; words[i] != NULL; i++)
+		if (parse_id(words[i], &scene->id, err) < 0)
+			return -1;
+	if (deletes && command_confirm(scene->options, "The next run would delete this at the source, and no copy is left.", err) < 0)
+		return -1;
+	for (size_t i = 0; words[i] != NULL; i++) {
+		if (drop(scene, words[i], err) < 0)
+			return -1;
+		total += scene->count;
+	}
+	return say_count(total, deletes ? "dropped; the next run deletes the message at the source" : "dropped; the message stays at the source");
 }
+
+/* -- the whole -- */
 
 /* Returns 1 when the words make no sense. */
 static int dispatch(struct scene *scene, struct error *err)
 {
 	char *const *words = scene->options->arguments;
 	size_t count = strv_length(words);
+	const char *verb = count != 0 ? words[0] : "list";
 
-	if (count == 0 || (is_word(scene, "list") && count <= 2))
-		return held_list(scene, count == 2 ? words[1] : NULL, err);
-	if (count != 2)
-		return 1;
-	if (is_word(scene, "show"))
-		return held_show(scene, words[1], err);
-	if (is_word(scene, "retry"))
-		return held_retry(scene, words[1], err);
-	if (is_word(scene, "drop"))
-		return held_drop(scene, words[1], err);
+	if (strcmp(verb, "list") == 0 && count <= 2)
+		return list(scene, count == 2 ? words[1] : NULL, err);
+	if (strcmp(verb, "show") == 0 && count >= 2)
+		return show(scene, words + 1, err);
+	if (scene->for_writing && scene->state == NULL)
+		return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "nothing is held: mailhaul has not run with this configuration yet");
+	if (strcmp(verb, "retry") == 0 && (count >= 2) != scene->options->all)
+		return retry(scene, words + 1, err);
+	if (strcmp(verb, "drop") == 0 && count >= 2)
+		return drop_all(scene, words + 1, err);
 	return 1;
 }
 
-/* Looking makes no state, and neither does changing what is not there. NULL with ERR_NONE: mailhaul has not run yet. */
-static struct state *open_state(const struct scene *scene, struct error *err)
+/* Looking makes no state, and neither does changing what is not there. */
+static int open_state(void *context, struct error *err)
 {
-	struct state *state = state_open(scene->config->state_dir, true, &(bool){false}, err);
+	struct scene *scene = context;
 
-	if (state == NULL || strv_length(scene->options->arguments) == 0 || is_word(scene, "list") || is_word(scene, "show"))
-		return state;
-	state_close(state);
-	return state_open(scene->config->state_dir, false, &(bool){false}, err);
+	*err = (struct error){0};
+	scene->state = state_open(scene->config->state_dir, true, &(bool){false}, err);
+	if (scene->state != NULL && scene->for_writing) {
+		state_close(scene->state);
+		scene->state = state_open(scene->config->state_dir, false, &(bool){false}, err);
+	}
+	return scene->state == NULL && err->kind != ERR_NONE ? -1 : 0;
 }
 
 static int work_on_state(struct scene *scene, struct error *err)
 {
-	if (command_become(scene->config, err) < 0)
+	if (command_become(scene->config, err) < 0 || command_patiently(open_state, scene, err) < 0)
 		return -1;
-	scene->state = open_state(scene, err);
-	if (scene->state != NULL)
-		return dispatch(scene, err);
-	if (err->kind == ERR_NONE && strv_length(scene->options->arguments) >= 2)
-		return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "nothing is held: mailhaul has not run with this configuration yet");
-	return err->kind == ERR_NONE ? 0 : -1;
+	return dispatch(scene, err);
 }
 
 int command_held(const struct options *options, struct spawner *spawner)
 {
-	struct scene scene = {.options = options, .config = command_load(options)};
+	struct config *config = command_load(options);
+	struct scene scene = {.options = options, .config = config};
 	struct error err = {0};
 	int code = EX_OK, result;
 
 	(void)spawner;
-	if (scene.config == NULL)
+	if (config == NULL)
 		return EX_CONFIG;
+	scene.for_writing = options->arguments != NULL && (strcmp(options->arguments[0], "retry") == 0 || strcmp(options->arguments[0], "drop") == 0);
 	result = work_on_state(&scene, &err);
 	if (result > 0) {
 		print_help(stderr, command_find("held"));
 		code = EX_USAGE;
 	} else if (result < 0) {
-		fprintf(stderr, "mailhaul: %s\n", err.text);
-		code = err.scope == SCOPE_MESSAGE ? EX_USAGE : policy_exit_code(err.kind, err.scope);
+		code = command_failed(&err);
 	}
 	state_close(scene.state);
-	config_free((struct config *)(uintptr_t)scene.config);
+	config_free(config);
 	return code;
 }

@@ -4,12 +4,15 @@
 #include "command/command.h"
 
 const struct command commands[] = {
-	{"run", "[NAME...]", "haul now, once, and leave", true, command_run},
-	{"check", "[NAME...]", "test every step, explain, haul nothing", true, command_check},
-	{"list", "NAME", "what is there, and what would be hauled", true, command_list},
-	{"status", "[--json]", "last success, last error, what is open, held or in doubt", false, command_status},
-	{"held", "list [NAME] | show ID | retry NAME|ID | drop [--delete] ID", "messages that a destination refused", false, command_held},
-	{NULL, NULL, NULL, false, NULL},
+	{"run", "[NAME...]", "haul now, once, and leave", false, true, command_run},
+	{"check", "[NAME...]", "test every step, explain, haul nothing", false, true, command_check},
+	{"list", "NAME", "what is there, and what would be hauled", false, true, command_list},
+	{"status", "[--json]", "last success, last error, what waits, is held or in doubt", false, false, command_status},
+	{"held", "list [NAME] | show ID... | retry NAME|ID...|--all | drop ID... [--delete] [--yes]", "messages that a destination refused", true,
+		false, command_held},
+	{"refetch", "NAME --since DATE | UID...", "haul messages again", false, false, command_refetch},
+	{"forget", "NAME [--yes]", "forget what was hauled from a mailbox", false, false, command_forget},
+	{NULL, NULL, NULL, false, false, NULL},
 };
 
 const struct command *command_find(const char *name)

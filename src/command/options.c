@@ -12,21 +12,27 @@
 #include "config/password.h"
 #include "supervisor/progress.h"
 
-enum { OPT_LOG_FORMAT = 256, OPT_NO_PROGRESS, OPT_TRACE, OPT_JSON, OPT_DELETE, OPT_VERSION, OPT_HELP };
+enum { OPT_LOG_FORMAT = 256, OPT_NO_PROGRESS, OPT_TRACE, OPT_JSON, OPT_DELETE, OPT_YES, OPT_ALL, OPT_SINCE, OPT_VERSION, OPT_HELP };
 
-static const struct option long_options[] = {
-	{"config", required_argument, NULL, 'c'},
-	{"state-dir", required_argument, NULL, 's'},
-	{"verbose", no_argument, NULL, 'v'},
-	{"quiet", no_argument, NULL, 'q'},
-	{"log-format", required_argument, NULL, OPT_LOG_FORMAT},
-	{"no-progress", no_argument, NULL, OPT_NO_PROGRESS},
-	{"trace", required_argument, NULL, OPT_TRACE},
-	{"json", no_argument, NULL, OPT_JSON},
-	{"delete", no_argument, NULL, OPT_DELETE},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{"help", no_argument, NULL, OPT_HELP},
-	{NULL, 0, NULL, 0},
+/* Every option there is, and the commands that it has a meaning for; NULL: all of them. */
+static const struct rule {
+	struct option option;
+	const char *commands;
+} rules[] = {
+	{{"config", required_argument, NULL, 'c'}, NULL},
+	{{"state-dir", required_argument, NULL, 's'}, NULL},
+	{{"verbose", no_argument, NULL, 'v'}, NULL},
+	{{"quiet", no_argument, NULL, 'q'}, NULL},
+	{{"log-format", required_argument, NULL, OPT_LOG_FORMAT}, NULL},
+	{{"version", no_argument, NULL, OPT_VERSION}, NULL},
+	{{"help", no_argument, NULL, OPT_HELP}, NULL},
+	{{"no-progress", no_argument, NULL, OPT_NO_PROGRESS}, "run"},
+	{{"trace", required_argument, NULL, OPT_TRACE}, "run, check, list"},
+	{{"json", no_argument, NULL, OPT_JSON}, "status, held list, held show"},
+	{{"delete", no_argument, NULL, OPT_DELETE}, "held drop"},
+	{{"yes", no_argument, NULL, OPT_YES}, "held drop, forget"},
+	{{"all", no_argument, NULL, OPT_ALL}, "held retry"},
+	{{"since", required_argument, NULL, OPT_SINCE}, "refetch"},
 };
 
 static int take_log_format(struct options *options, const char *word)
@@ -73,6 +79,15 @@ static int take_option(struct options *options, int letter)
 	case OPT_DELETE:
 		options->delete_at_source = true;
 		return 0;
+	case OPT_YES:
+		options->yes = true;
+		return 0;
+	case OPT_ALL:
+		options->all = true;
+		return 0;
+	case OPT_SINCE:
+		options->since = optarg;
+		return 0;
 	case OPT_VERSION:
 		options->version = true;
 		return 0;
@@ -86,31 +101,82 @@ static int take_option(struct options *options, int letter)
 	}
 }
 
-int options_parse(struct options *options, int argc, char **argv, const struct command **ret_command)
+/* -1: the options make no sense. *ret_given: bit i for rule i. */
+static int take_options(struct options *options, int argc, char **argv, unsigned *ret_given)
 {
+	struct option known[ARRAY_SIZE(rules) + 1] = {0};
 	int letter;
 
-	*ret_command = NULL;
-	while ((letter = getopt_long(argc, argv, "c:s:vqh", long_options, NULL)) != -1)
+	*ret_given = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		known[i] = rules[i].option;
+	while ((letter = getopt_long(argc, argv, "c:s:vqh", known, NULL)) != -1) {
 		if (take_option(options, letter) < 0)
 			return -1;
+		for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+			if (rules[i].option.val == letter)
+				*ret_given |= 1u << i;
+	}
+	return 0;
+}
+
+static int report_unknown(const char *word)
+{
+	const char *names[16], *nearest;
+	size_t count = 0;
+
+	for (; commands[count].name != NULL && count < ARRAY_SIZE(names); count++)
+		names[count] = commands[count].name;
+	nearest = config_nearest(word, names, count);
+	fprintf(stderr, "mailhaul: there is no command \"%s\"%s%s%s\nTry: mailhaul --help\n", word, nearest != NULL ? "; did you mean \"" : "",
+		nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+	return -1;
+}
+
+/* list: words with ", " between them. */
+static bool is_listed(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list; at != NULL; at = strchr(at, ',') != NULL ? strchr(at, ',') + 2 : NULL)
+		if (strncmp(at, word, len) == 0 && (at[len] == '\0' || at[len] == ','))
+			return true;
+	return false;
+}
+
+/* An option that does nothing would be taken for one that did. */
+static int check_rules(const struct options *options, const struct command *command, unsigned given)
+{
+	char word[64];
+
+	if (options->help || options->version)
+		return 0;
+	snprintf(word, sizeof(word), "%s", command->name);
+	if (command->has_verbs)
+		snprintf(word, sizeof(word), "%s %s", command->name, options->arguments != NULL ? options->arguments[0] : "list");
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if ((given >> i & 1) != 0 && rules[i].commands != NULL && !is_listed(rules[i].commands, word)) {
+			fprintf(stderr, "mailhaul: --%s has no meaning for \"%s\", only for: %s\n", rules[i].option.name, word, rules[i].commands);
+			return -1;
+		}
+	return 0;
+}
+
+int options_parse(struct options *options, int argc, char **argv, const struct command **ret_command)
+{
+	unsigned given;
+
+	*ret_command = NULL;
+	if (take_options(options, argc, argv, &given) < 0)
+		return -1;
 	if (optind == argc)
 		return 0;
 	*ret_command = command_find(argv[optind]);
-	if (*ret_command == NULL) {
-		const char *names[16];
-		size_t count = 0;
-
-		for (; commands[count].name != NULL; count++)
-			names[count] = commands[count].name;
-		const char *nearest = config_nearest(argv[optind], names, count);
-		fprintf(stderr, "mailhaul: there is no command \"%s\"%s%s%s\nTry: mailhaul --help\n", argv[optind],
-			nearest != NULL ? "; did you mean \"" : "", nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
-		return -1;
-	}
+	if (*ret_command == NULL)
+		return report_unknown(argv[optind]);
 	for (int i = optind + 1; i < argc; i++)
 		strv_add(&options->arguments, argv[i]);
-	return 0;
+	return check_rules(options, *ret_command, given);
 }
 
 void options_done(struct options *options)

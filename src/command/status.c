@@ -8,14 +8,20 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "command/command.h"
+#include "command/json.h"
 #include "policy/policy.h"
 #include "state/state.h"
+
+#define EXIT_ATTENTION 1 /* as systemctl and others have it: shown, and not well */
 
 struct line {
 	const struct mailbox_config *config;
 	struct mailbox_state mailbox;
 	struct mailbox_counts counts;
 	bool backing_off;
+	int64_t now;
+	int64_t held_at; /* of what was held last; 0: nothing is */
+	char held_destination[65], held_reply[200];
 };
 
 static const char *when(char *out, int64_t wall_s)
@@ -23,23 +29,68 @@ static const char *when(char *out, int64_t wall_s)
 	return wall_s != 0 ? clock_iso8601(out, wall_s) : "never";
 }
 
-static void print_text(const struct line *line)
+static const char *plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+static void note_latest(void *context, const struct held_message *held)
+{
+	struct line *line = context;
+	const char *reply = held->reply != NULL ? held->reply : "";
+
+	if (held->held_at < line->held_at)
+		return;
+	line->held_at = held->held_at;
+	snprintf(line->held_destination, sizeof(line->held_destination), "%s", held->destination != NULL ? held->destination : "");
+	snprintf(line->held_reply, sizeof(line->held_reply), "%s", reply);
+}
+
+static void print_trouble(const struct line *line)
 {
 	const struct mailbox_state *mailbox = &line->mailbox;
-	const struct mailbox_counts *counts = &line->counts;
 	char date[24], escaped[4 * sizeof(mailbox->last_error)];
 
-	printf("%s%s\n", line->config->name, line->config->enabled ? "" : " (not enabled)");
-	printf("  last success  %s\n", when(date, mailbox->last_success));
-	printf("  last mail     %s\n", when(date, mailbox->last_mail));
-	if (mailbox->last_error[0] != '\0')
+	if (mailbox->stopped[0] != '\0')
+		printf("  stopped       %s\n", printable_into(escaped, sizeof(escaped), mailbox->stopped, strlen(mailbox->stopped)));
+	if (mailbox->last_error[0] != '\0') {
 		printf("  last error    %s: %s\n", when(date, mailbox->last_error_at),
 			printable_into(escaped, sizeof(escaped), mailbox->last_error, strlen(mailbox->last_error)));
+		printf("                since %s\n", when(date, mailbox->error_since != 0 ? mailbox->error_since : mailbox->last_error_at));
+	}
 	if (line->backing_off)
-		printf("  backing off   until %s, after %u failure%s\n", when(date, mailbox->retry_at), mailbox->failures,
-			mailbox->failures == 1 ? "" : "s");
-	printf("  messages      %" PRIu64 " hauled, %" PRIu64 " open, %" PRIu64 " held, %" PRIu64 " in doubt", counts->delivered, counts->open,
-		counts->held, counts->in_doubt);
+		printf("  backing off   until %s, after %u failure%s\n", when(date, mailbox->retry_at), mailbox->failures, plural(mailbox->failures));
+}
+
+static void print_undelivered(const struct line *line)
+{
+	const struct mailbox_counts *counts = &line->counts;
+	char date[24], escaped[4 * sizeof(line->held_reply)];
+
+	if (counts->open != 0)
+		printf("  waiting       %" PRIu64 " message%s\n", counts->open, plural(counts->open));
+	if (counts->in_doubt != 0)
+		printf("  in doubt      %" PRIu64 " message%s, sent without an answer; the next run settles this\n", counts->in_doubt,
+			plural(counts->in_doubt));
+	if (counts->held != 0)
+		printf("  held          %" PRIu64 " message%s, the latest since %s: %s%s%s\n", counts->held, plural(counts->held),
+			when(date, line->held_at), line->held_destination, line->held_destination[0] != '\0' ? ": " : "",
+			printable_into(escaped, sizeof(escaped), line->held_reply, strlen(line->held_reply)));
+	if (counts->next_try >= 0)
+		printf("  next try      %s\n", counts->next_try <= line->now ? "by the next run" : when(date, counts->next_try));
+}
+
+static void print_text(const struct line *line)
+{
+	const struct mailbox_counts *counts = &line->counts;
+	char date[24];
+
+	printf("%s%s\n", line->config->name, line->config->enabled ? "" : " (not enabled)");
+	printf("  last success  %s\n", when(date, line->mailbox.last_success));
+	printf("  last mail     %s\n", when(date, line->mailbox.last_mail));
+	print_trouble(line);
+	print_undelivered(line);
+	printf("  hauled        %" PRIu64 " message%s", counts->delivered, plural(counts->delivered));
 	if (counts->owed != 0)
 		printf(", %" PRIu64 " to be removed at the source", counts->owed);
 	if (counts->baseline != 0)
@@ -47,68 +98,62 @@ static void print_text(const struct line *line)
 	putchar('\n');
 }
 
-static void print_json_text(const char *key, const char *text)
-{
-	printf(",\"%s\":\"", key);
-	for (; *text != '\0'; text++) {
-		unsigned char byte = (unsigned char)*text;
-
-		if (byte == '"' || byte == '\\')
-			printf("\\%c", byte);
-		else if (byte < 0x20 || byte > 0x7E)
-			printf("\\u%04x", byte);
-		else
-			putchar(byte);
-	}
-	putchar('"');
-}
-
-static void print_json_date(const char *key, int64_t wall_s)
-{
-	char date[24];
-
-	if (wall_s != 0)
-		printf(",\"%s\":\"%s\"", key, clock_iso8601(date, wall_s));
-	else
-		printf(",\"%s\":null", key);
-}
-
 static void print_json(const struct line *line)
 {
+	const struct mailbox_state *mailbox = &line->mailbox;
 	const struct mailbox_counts *counts = &line->counts;
+	bool in_trouble = mailbox->last_error[0] != '\0';
 
 	printf("{\"name\":\"%s\",\"enabled\":%s", line->config->name, line->config->enabled ? "true" : "false"); /* names are plain words */
-	print_json_date("last_success", line->mailbox.last_success);
-	print_json_date("last_mail", line->mailbox.last_mail);
-	print_json_date("last_error_at", line->mailbox.last_error[0] != '\0' ? line->mailbox.last_error_at : 0);
-	print_json_text("last_error", line->mailbox.last_error);
-	print_json_date("back_off_until", line->backing_off ? line->mailbox.retry_at : 0);
+	json_date("last_success", mailbox->last_success);
+	json_date("last_mail", mailbox->last_mail);
+	json_string("stopped", mailbox->stopped[0] != '\0' ? mailbox->stopped : NULL);
+	json_date("last_error_at", in_trouble ? mailbox->last_error_at : 0);
+	json_date("error_since", in_trouble ? mailbox->error_since : 0);
+	json_string("last_error", mailbox->last_error);
+	json_date("back_off_until", line->backing_off ? mailbox->retry_at : 0);
 	printf(",\"failures\":%u,\"hauled\":%" PRIu64 ",\"open\":%" PRIu64 ",\"held\":%" PRIu64 ",\"in_doubt\":%" PRIu64 ",\"owed\":%" PRIu64
-	       ",\"baseline\":%" PRIu64 "}",
-		line->mailbox.failures, counts->delivered, counts->open, counts->held, counts->in_doubt, counts->owed, counts->baseline);
+	       ",\"baseline\":%" PRIu64,
+		mailbox->failures, counts->delivered, counts->open, counts->held, counts->in_doubt, counts->owed, counts->baseline);
+	json_date("next_try", counts->next_try > 0 ? counts->next_try : 0);
+	json_date("held_since", line->held_at);
+	json_string("held_destination", line->held_destination[0] != '\0' ? line->held_destination : NULL);
+	json_string("held_reply", line->held_at != 0 ? line->held_reply : NULL);
+	putchar('}');
 }
 
 static void print_json_head(const struct config *config)
 {
 	printf("{\"version\":1"); /* of this form */
-	print_json_text("config", config->file);
-	print_json_text("state_dir", config->state_dir);
+	json_string("config", config->file);
+	json_string("state_dir", config->state_dir);
 	printf(",\"mailboxes\":[");
 }
 
 static int read_line(struct state *state, const struct config *config, struct line *line, struct error *err)
 {
+	line->now = clock_wall_s();
+	line->counts.next_try = -1;
 	if (state == NULL)
 		return 0; /* never run: everything is zero */
 	if (state_mailbox_open(state, config, line->config, &line->mailbox, err) < 0 || state_counts(state, line->mailbox.id, &line->counts, err) < 0)
 		return -1;
+	if (line->counts.held != 0 && state_held(state, line->mailbox.id, 0, note_latest, line, err) < 0)
+		return -1;
 	line->backing_off =
-		line->mailbox.failures != 0 && !backoff_is_over((enum backoff_clock)line->mailbox.clock, line->mailbox.retry_at, clock_wall_s());
+		line->mailbox.failures != 0 && !backoff_is_over((enum backoff_clock)line->mailbox.clock, line->mailbox.retry_at, line->now);
 	return 0;
 }
 
-static int print_all(const struct options *options, const struct config *config, struct state *state, struct error *err)
+/* What waits or is in doubt settles itself; this does not, or not soon. */
+static bool needs_attention(const struct line *line)
 {
+	return line->config->enabled && (line->mailbox.failures != 0 || line->mailbox.stopped[0] != '\0' || line->counts.held != 0);
+}
+
+static int print_all(const struct options *options, const struct config *config, struct state *state, bool *ret_attention, struct error *err)
+{
+	*ret_attention = false;
 	if (options->json)
 		print_json_head(config);
 	else
@@ -121,6 +166,7 @@ static int print_all(const struct options *options, const struct config *config,
 		if (options->json && i != 0)
 			putchar(',');
 		(options->json ? print_json : print_text)(&line);
+		*ret_attention |= needs_attention(&line);
 	}
 	if (options->json)
 		puts("]}");
@@ -132,8 +178,8 @@ int command_status(const struct options *options, struct spawner *spawner)
 	struct config *config;
 	struct error err = {0};
 	struct state *state;
-	bool is_new;
-	int code = EX_OK;
+	bool is_new, attention;
+	int code;
 
 	(void)spawner;
 	if (strv_length(options->arguments) != 0) {
@@ -144,10 +190,10 @@ int command_status(const struct options *options, struct spawner *spawner)
 	if (config == NULL)
 		return EX_CONFIG;
 	state = command_become(config, &err) == 0 ? state_open(config->state_dir, true, &is_new, &err) : NULL;
-	if ((state == NULL && err.kind != ERR_NONE) || print_all(options, config, state, &err) < 0) {
-		fprintf(stderr, "mailhaul: %s\n", err.text);
-		code = policy_exit_code(err.kind, err.scope);
-	}
+	if ((state == NULL && err.kind != ERR_NONE) || print_all(options, config, state, &attention, &err) < 0)
+		code = command_failed(&err);
+	else
+		code = attention ? EXIT_ATTENTION : EX_OK;
 	state_close(state);
 	config_free(config);
 	return code;

@@ -250,8 +250,7 @@ static void print_password(const struct schema_key *key, FILE *out)
 
 const struct value_type type_password = {read_password, NULL, NULL, clear_password, print_password};
 
-/* YYYY-MM-DD; the calendar decides whether there is such a day. */
-static bool parse_date(const char *text, int64_t *ret_seconds)
+bool value_date(const char *text, int64_t *ret_seconds)
 {
 	static const unsigned days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	unsigned long long year, month, day;
@@ -276,7 +275,7 @@ static bool read_first_run(const struct schema_key *key, const struct node *node
 		return false;
 	if (strcmp(text, "new") == 0) {
 		setting.what = FIRST_RUN_NEW;
-	} else if (parse_date(text, &setting.date_s)) {
+	} else if (value_date(text, &setting.date_s)) {
 		setting.what = FIRST_RUN_DATE;
 	} else if (strcmp(text, "all") != 0) {
 		problems_add(reading->problems, node->at, "%s must be all, new or a date like 2026-01-01, not '%.80s'", key->name, text);

@@ -4,6 +4,7 @@
 #define MAILHAUL_CONFIG_VALUE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct decoder;
@@ -55,6 +56,7 @@ extern const struct value_type type_on_refuse; /* struct on_refuse */
 const char *value_text(const char *name, const struct node *node, bool may_be_empty, struct reading *reading);
 /* A list of at least one text, each checked; one text may stand without brackets unless brackets is true. NULL after a problem; the caller frees. */
 char **value_list(const char *name, const struct node *node, bool brackets, const char *(*check)(const char *), struct reading *reading);
+bool value_date(const char *text, int64_t *ret_seconds); /* YYYY-MM-DD, UTC; false: there is no such day */
 /* This key has to have a value in every section that it belongs to. */
 bool value_is_required(const struct schema_key *key);
 void value_clear_text(void *value);

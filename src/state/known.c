@@ -14,6 +14,7 @@ struct known {
 	int64_t target_ids[TARGETS_MAX]; /* 0: nothing was ever planned for it */
 	unsigned target_count;
 	int64_t now;
+	bool everything;    /* what is not due, too: for a list, which nothing is done about */
 	bool has_exhausted; /* deliveries whose last round in doubt ended in a crash */
 };
 
@@ -81,6 +82,12 @@ static void add_item(struct known *known, const struct known_item *item)
 	known->header.item_count++;
 }
 
+static void add_if_due(struct known *known, const struct known_item *item)
+{
+	if (item->open != 0 || (known->everything && item->held_back != 0))
+		add_item(known, item);
+}
+
 /* One row for each delivery; the rows of a message follow each other. */
 static int add_undelivered(struct state *state, struct known *known, int64_t folder_id, struct error *err)
 {
@@ -102,15 +109,15 @@ static int add_undelivered(struct state *state, struct known *known, int64_t fol
 		};
 
 		if ((uint64_t)sqlite3_column_int64(row, 0) != item.id) {
-			if (item.open != 0)
-				add_item(known, &item);
+			add_if_due(known, &item);
 			item = read_item(row);
 		}
 		if (backoff_is_over(BACKOFF_MESSAGE, sqlite3_column_int64(row, 7), known->now))
 			add_delivery(known, &item, &delivery);
+		else
+			item.held_back = 1;
 	}
-	if (item.open != 0)
-		add_item(known, &item);
+	add_if_due(known, &item);
 	return found;
 }
 
@@ -206,7 +213,7 @@ static int seal(struct known *known, struct error *err)
 int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, bool all_keys, const struct state_target *targets,
 	unsigned target_count, int64_t now, int *ret_fd, struct error *err)
 {
-	struct known known = {.target_count = target_count, .now = now};
+	struct known known = {.target_count = target_count, .now = now, .everything = all_keys};
 	struct folder_row folder;
 	int result = 0, fd = -1;
 

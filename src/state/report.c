@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "policy/policy.h"
 #include "state/store.h"
 
 int state_check(struct state *state, struct error *err)
@@ -21,8 +22,11 @@ int state_check(struct state *state, struct error *err)
 static int count_undelivered(struct state *state, int64_t mailbox_id, struct mailbox_counts *counts, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT count(*) FILTER (WHERE NOT doubt AND NOT held), count(*) FILTER (WHERE doubt), count(*) FILTER (WHERE held) FROM"
-		" (SELECT max(d.status = ?2) AS doubt, max(d.status = ?3) AS held FROM folder f JOIN message m ON m.folder = f.id"
+		"SELECT count(*) FILTER (WHERE NOT doubt AND NOT held), count(*) FILTER (WHERE doubt), count(*) FILTER (WHERE held),"
+		" ifnull(min(next_try), -1) FROM"
+		" (SELECT max(d.status = ?2) AS doubt, max(d.status = ?3) AS held,"
+		"  min(CASE WHEN d." DELIVERY_IS_UNSETTLED
+		" AND d.next_try >= 0 THEN max(d.next_try, m.next_try) END) AS next_try FROM folder f JOIN message m ON m.folder = f.id"
 		"  JOIN delivery d ON d.message = m.id WHERE f.mailbox = ?1 AND m." MESSAGE_IS_UNDELIVERED " GROUP BY m.id)",
 		SQL_NUMBER(mailbox_id), SQL_NUMBER(DELIVERY_INTENT), SQL_NUMBER(DELIVERY_HELD));
 
@@ -31,6 +35,7 @@ static int count_undelivered(struct state *state, int64_t mailbox_id, struct mai
 	counts->open = (uint64_t)sqlite3_column_int64(row, 0);
 	counts->in_doubt = (uint64_t)sqlite3_column_int64(row, 1);
 	counts->held = (uint64_t)sqlite3_column_int64(row, 2);
+	counts->next_try = sqlite3_column_int64(row, 3);
 	return 0;
 }
 
@@ -78,6 +83,9 @@ static void read_held(sqlite3_stmt *row, struct held_message *ret_held)
 		.held_at = sqlite3_column_int64(row, 6),
 		.next_try = sqlite3_column_int64(row, 7),
 		.attempts = (unsigned)sqlite3_column_int64(row, unfetched ? 12 : 8),
+		/* By the hold clock its tries come first. */
+		.in_doubt = !unfetched && sqlite3_column_int64(row, 14) + 1 >= DOUBT_ROUNDS_MAX && sqlite3_column_int64(row, 7) == NEXT_TRY_BY_HAND &&
+			    sqlite3_column_int64(row, 15) == 0,
 		.destination = unfetched ? NULL : sql_column_text(row, 9),
 		.recipient = unfetched ? NULL : sql_column_text(row, 10),
 		.reply = sql_column_text(row, unfetched ? 13 : 11),
@@ -89,7 +97,7 @@ int state_held(struct state *state, int64_t mailbox_id, uint64_t message_id, voi
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
 		"SELECT m.id, b.name, f.name, m.key, m.size, m.date, d.held_at, d.next_try, d.attempts, t.destination, t.recipient, d.reply, "
-		"m.attempts, m.fetch_error"
+		"m.attempts, m.fetch_error, d.doubts, d.held_tries"
 		" FROM folder f JOIN mailbox b ON b.id = f.mailbox JOIN message m ON m.folder = f.id JOIN delivery d ON d.message = m.id"
 		" JOIN target t ON t.id = d.target WHERE (?1 = 0 OR f.mailbox = ?1) AND (?2 = 0 OR m.id = ?2)"
 		" AND m." MESSAGE_IS_UNDELIVERED " AND d." DELIVERY_IS_HELD " ORDER BY m.id, d.target",

@@ -60,7 +60,8 @@ int state_folder_open(struct state *state, int64_t mailbox_id, const char *name,
 /* The targets that undelivered messages of the mailbox name, so that a job can serve them. Calls each once for every such pair; borrowed strings. */
 int state_open_targets(struct state *state, int64_t mailbox_id, void (*each)(void *, const char *destination, const char *recipient), void *context,
 	struct error *err);
-/* Writes a sealed memory file as record.h describes it (known_header ...), of what is due at now. all_keys: or when a complete listing is due
+/* Writes a sealed memory file as record.h describes it (known_header ...), of what is due at now, with all_keys (for a list) of what is held or not yet
+ * due, too. all_keys: or when a complete listing is due
  * anyway (exists is another number than we expect, or a day has passed; always for POP3). Messages in doubt are due at once. Renumbered: neither
  * items nor keys. May be busy: a delivery whose third round in doubt ended in a crash is held here. The caller closes *ret_fd. */
 int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, bool all_keys, const struct state_target *targets,
@@ -111,6 +112,7 @@ struct mailbox_counts {
 	uint64_t delivered;      /* disposed of or not */
 	uint64_t owed;           /* delivered, their disposal not yet confirmed */
 	uint64_t baseline;
+	int64_t next_try; /* of the undelivered: the earliest; 0: at once; -1: none waits, or only for a decision */
 };
 int state_counts(struct state *state, int64_t mailbox_id, struct mailbox_counts *ret_counts, struct error *err);
 struct held_message {
@@ -122,6 +124,7 @@ struct held_message {
 	int64_t date, held_at;
 	int64_t next_try; /* -1: only by hand; 0: at once */
 	unsigned attempts;
+	bool in_doubt;                               /* sent DOUBT_ROUNDS_MAX times without an answer: it may be there as often */
 	const char *destination, *recipient, *reply; /* reply: remote text, not escaped; destination NULL: it could not be fetched */
 };
 /* mailbox_id 0: all; message_id 0: all. each gets borrowed strings. */
@@ -133,6 +136,32 @@ int state_held_retry(struct state *state, int64_t mailbox_id, uint64_t message_i
 /* Never tried again. delete_at_source: to be deleted there once no other delivery is open; else its copy stays at the source. Own transaction; may
  * be busy. */
 int state_held_drop(struct state *state, uint64_t message_id, bool delete_at_source, unsigned *ret_count, struct error *err);
+
+/* -- refetch.c: under the mailbox lock, inside a transaction -- */
+int state_mailbox_find(struct state *state, const char *name, int64_t *ret_id, struct error *err); /* 0: none has this name */
+/* Messages are chosen one by one or by date, then planned again together: those that were hauled, skipped by first_run, held or given up, and that
+ * are still at the source as far as we know. */
+enum refetch {
+	REFETCH_UNKNOWN, /* no such message was ever seen */
+	REFETCH_GONE,    /* no longer at the source */
+	REFETCH_WAITS,   /* to be hauled anyway, or in doubt: nothing changes */
+	REFETCH_CHOSEN,
+};
+struct refetch_counts {
+	uint64_t gone, waiting;
+};
+int state_refetch_begin(struct state *state, struct error *err);
+/* key: UID or UIDL. folder: "" for POP3. */
+int state_refetch_key(struct state *state, int64_t mailbox_id, const char *folder, const char *key, enum refetch *ret_what, struct error *err);
+int state_refetch_id(struct state *state, int64_t mailbox_id, uint64_t message_id, enum refetch *ret_what, struct error *err);
+/* That arrived since then; POP3: that were hauled or held since then. */
+int state_refetch_since(struct state *state, int64_t mailbox_id, int64_t since_s, struct refetch_counts *ret_counts, struct error *err);
+/* What was chosen is open again, for these targets alone and with this disposal, as if it was new; message.id stays. */
+int state_refetch(struct state *state, const struct state_target *targets, unsigned target_count, const struct after_delivery *disposal,
+	uint64_t *ret_count, struct error *err);
+/* The mailbox and all that is known of it. */
+int state_forget(struct state *state, int64_t mailbox_id, uint64_t *ret_messages, struct error *err);
+
 /* PRAGMA quick_check in words; 0: sound. */
 int state_check(struct state *state, struct error *err);
 

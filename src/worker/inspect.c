@@ -90,16 +90,21 @@ static int check_destination(struct session *session, struct outlet *outlet, uns
 
 static void report_item(struct session *session, const struct plan_item *item)
 {
-	char date[24] = "-";
+	char date[24] = "-", number[24] = "new";
 
+	/* A UID means the same tomorrow. The message number of POP3 does not, so there it is ours, by which commands know the message. */
+	if (session->folder != NULL)
+		snprintf(number, sizeof(number), "%" PRIu32, item->uid);
+	else if (item->id != 0)
+		snprintf(number, sizeof(number), "%" PRIu64, item->id);
 	if (item->date != 0)
 		clock_iso8601(date, item->date);
-	report(session, REPORT_ITEM, "%s%s%-10" PRIu32 " %10" PRIu64 " bytes  %s  %s", session->folder != NULL ? session->folder : "",
-		session->folder != NULL ? " " : "", item->uid, item->size, date,
+	report(session, REPORT_ITEM, "%s%s%-10s %10" PRIu64 " bytes  %s  %s", session->folder != NULL ? session->folder : "",
+		session->folder != NULL ? " " : "", number, item->size, date,
 		item->doubtful != 0 ? "in doubt"
 		: item->open != 0   ? "to be hauled"
 		: item->settled     ? "nothing to do"
-		: item->held_back   ? "waits"
+		: item->held_back   ? "waits, or is held"
 				    : "to be disposed of");
 }
 

@@ -62,11 +62,11 @@ static struct plan_item *add_item(struct plan *plan, size_t *capacity)
 	return &plan->items[plan->count++];
 }
 
-static void add_settled(struct view *view, const struct listed *entry)
+static void add_settled(struct view *view, uint64_t id, const struct listed *entry)
 {
 	struct plan_item *item = add_item(view->plan, &view->capacity);
 
-	*item = (struct plan_item){.size = entry->size, .date = entry->date, .uid = entry->uid, .settled = true};
+	*item = (struct plan_item){.id = id, .size = entry->size, .date = entry->date, .uid = entry->uid, .settled = true};
 }
 
 /* Items come sorted by id. False: a message of another size cannot be the one that had this UIDL before, so it is not disposed of in its place. */
@@ -76,7 +76,7 @@ static bool note_number(struct view *view, uint64_t id, const struct listed *ent
 
 	if (item == NULL) {
 		if (view->everything)
-			add_settled(view, entry);
+			add_settled(view, id, entry);
 		return true;
 	}
 	if (view->mailbox->protocol == PROTOCOL_POP3 && item->size != entry->size)
@@ -109,7 +109,8 @@ static void add_new(struct view *view, const struct listed *entry)
 	str_add(&view->entries, entry->key, entry->key_len);
 	view->plan->new_count++;
 	item = add_item(view->plan, &view->capacity);
-	item->id = view->entry_count++; /* relative until the supervisor says where numbers begin */
+	item->id = view->everything ? 0 : view->entry_count; /* relative until the supervisor says where numbers begin */
+	view->entry_count++;
 	item->size = entry->size;
 	item->date = entry->date;
 	item->uid = entry->uid;

@@ -81,7 +81,7 @@ after_a_run() {
   expect "held list knows it too" 0 '' mailhaul --config "$dir/more.yaml" held list later
   expect "held before the first run" 0 '' mailhaul --config "$dir/config.yaml" --state-dir "$WORK/never" held list
   check "held before the first run: makes no state" [ ! -e "$WORK/never" ]
-  expect "held of a message that is not" 64 'not held' mailhaul --config "$dir/config.yaml" held show 4711
+  expect "held of a message that is not" 64 'nothing is held under' mailhaul --config "$dir/config.yaml" held show 4711
 }
 
 failures_show() {
@@ -90,8 +90,8 @@ failures_show() {
   sed -i 's/password: secret/password: wrong/' "$broken/config.yaml"
   expect "check with a wrong password" 77 'isp|uthentication failed' mailhaul --config "$broken/config.yaml" check
   expect "run with a wrong password" 77 'uthentication failed' mailhaul --config "$broken/config.yaml" run
-  expect "status tells the last error in words" 0 'uthentication failed' mailhaul --config "$broken/config.yaml" status
-  expect "status --json tells it too" 0 'uthentication failed' mailhaul --config "$broken/config.yaml" status --json
+  expect "status tells the last error in words, and that something needs attention" 1 'uthentication failed' mailhaul --config "$broken/config.yaml" status
+  expect "status --json tells it too" 1 'uthentication failed' mailhaul --config "$broken/config.yaml" status --json
   write_config "$WORK/refusing" imaps reference "{lmtp: $WORK/dovecot/lmtp, recipient: nobody-here@home.example}"
   expect "check with a refused recipient" 75 "User doesn.t exist" mailhaul --config "$WORK/refusing/config.yaml" check
 }

@@ -54,6 +54,22 @@ static void test_success_ends_it(void **unused)
 	assert_string_equal(mailbox.last_error, "");
 }
 
+static void test_trouble_is_dated_by_its_beginning(void **unused)
+{
+	struct mailbox_state mailbox = {.error_since = 0, .last_error = ""};
+
+	(void)unused;
+	mailbox = end_with(mailbox, ERR_TEMP, SCOPE_MAILBOX, "no route (1 s)");
+	assert_int_equal(mailbox.error_since, NOW);
+	mailbox.error_since = 5;
+	mailbox = end_with(mailbox, ERR_TEMP, SCOPE_MAILBOX, "no route (2 s)");
+	assert_int_equal(mailbox.error_since, 5);
+	mailbox = end_with(mailbox, ERR_AUTH, SCOPE_MAILBOX, "refused");
+	assert_int_equal(mailbox.error_since, NOW);
+	mailbox = end_with(mailbox, ERR_NONE, SCOPE_MESSAGE, "");
+	assert_int_equal(mailbox.error_since, 0);
+}
+
 static void test_single_messages_and_folders_are_no_failure(void **unused)
 {
 	static const enum error_scope small[] = {SCOPE_MESSAGE, SCOPE_RECIPIENT, SCOPE_FOLDER};
@@ -99,6 +115,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_failures_add_up_and_back_off),
 		cmocka_unit_test(test_success_ends_it),
+		cmocka_unit_test(test_trouble_is_dated_by_its_beginning),
 		cmocka_unit_test(test_single_messages_and_folders_are_no_failure),
 		cmocka_unit_test(test_news),
 	};
