@@ -75,6 +75,7 @@ src_libmailhaul_a_SOURCES = \
 	src/config/schema.h \
 	src/config/validate.c \
 	src/config/validate.h \
+	src/config/value-disposal.c \
 	src/config/value-mail.c \
 	src/config/value-number.c \
 	src/config/value-refuse.c \
@@ -157,6 +158,8 @@ src_libmailhaul_a_SOURCES = \
 	src/policy/refusal.c \
 	src/policy/refusal.h \
 	src/state/apply.c \
+	src/state/clock.c \
+	src/state/clock.h \
 	src/state/delivery.c \
 	src/state/delivery.h \
 	src/state/folder.c \

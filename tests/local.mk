@@ -51,6 +51,7 @@ UNIT_TESTS = \
 	tests/unit/test-spool \
 	tests/unit/test-stage \
 	tests/unit/test-state-apply \
+	tests/unit/test-state-clock \
 	tests/unit/test-state-known \
 	tests/unit/test-state-mailbox \
 	tests/unit/test-state-match \
@@ -58,6 +59,7 @@ UNIT_TESTS = \
 	tests/unit/test-state-refetch \
 	tests/unit/test-state-refused \
 	tests/unit/test-state-reserve \
+	tests/unit/test-state-retention \
 	tests/unit/test-state-reuse \
 	tests/unit/test-state \
 	tests/unit/test-str \
@@ -77,6 +79,7 @@ FLOW_TESTS = \
 	tests/flow/test-on-refuse \
 	tests/flow/test-pop3-transfer \
 	tests/flow/test-pop3 \
+	tests/flow/test-retention \
 	tests/flow/test-session \
 	tests/flow/test-smtp-session \
 	tests/flow/test-smtp \

@@ -41,6 +41,11 @@ int64_t clock_wall_s(void)
 	return now_ns(CLOCK_REALTIME) / NS_PER_S;
 }
 
+bool clock_is_credible(int64_t wall_s)
+{
+	return wall_s >= INT64_C(1767225600) && wall_s < INT64_C(2398377600);
+}
+
 struct deadline deadline_in_s(double seconds)
 {
 	int64_t now = clock_monotonic_ns();

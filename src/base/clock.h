@@ -24,6 +24,8 @@ int deadline_poll_ms(struct deadline deadline); /* for poll(2): rounded up, 0 if
 int64_t clock_monotonic_ns(void);
 int64_t clock_boottime_s(void);
 int64_t clock_wall_s(void);
+/* False for a time at which nobody runs this program, before 2026 or from 2046 on: the clock was never set, or was set wrongly. */
+bool clock_is_credible(int64_t wall_s);
 
 /* "Sat, 21 Nov 2026 23:08:16 +0000" (RFC 5322 3.3, UTC: a sealed worker has no time zone files). out: at least 40 bytes. */
 char *clock_rfc5322(char *out, int64_t wall_s);

@@ -105,15 +105,16 @@ struct known_header {
 };
 struct known_item {
 	uint64_t id, size;
-	int64_t date;      /* INTERNALDATE, or 0 */
-	uint64_t open;     /* targets to be delivered to now */
-	uint64_t doubtful; /* targets with an intent and no outcome; a subset of open */
-	int64_t intent_at; /* of the doubtful ones: part of a Maildir name */
-	uint8_t hash[32];  /* of the bytes, when intended or delivered */
-	uint8_t key[16];   /* first half of SHA-256 of the key */
-	uint32_t uid;      /* IMAP; 0 for POP3, where only the listing of this session can tell the number */
-	uint8_t dispose;   /* enum disposal, as frozen; open == 0: delivered to all, and this is still owed */
-	uint8_t held_back; /* some delivery is neither accepted nor among open (held, or not due): no disposal yet */
+	int64_t date;         /* INTERNALDATE, or 0 */
+	uint64_t open;        /* targets to be delivered to now */
+	uint64_t doubtful;    /* targets with an intent and no outcome; a subset of open */
+	int64_t intent_at;    /* of the doubtful ones: part of a Maildir name */
+	int64_t intent_age_s; /* how long ago that may have been at most, whatever the wall clock has done since */
+	uint8_t hash[32];     /* of the bytes, when intended or delivered */
+	uint8_t key[16];      /* first half of SHA-256 of the key */
+	uint32_t uid;         /* IMAP; 0 for POP3, where only the listing of this session can tell the number */
+	uint8_t dispose;      /* enum disposal, as frozen; open == 0: delivered to all, and this is still owed */
+	uint8_t held_back;    /* some delivery is neither accepted nor among open (held, or not due): no disposal yet */
 	uint8_t reserved[2];
 };
 struct known_key {

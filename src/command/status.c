@@ -93,6 +93,8 @@ static void print_text(const struct line *line)
 	printf("  hauled        %" PRIu64 " message%s", counts->delivered, plural(counts->delivered));
 	if (counts->owed != 0)
 		printf(", %" PRIu64 " to be removed at the source", counts->owed);
+	if (counts->retained != 0)
+		printf(", %" PRIu64 " to be removed later", counts->retained);
 	if (counts->baseline != 0)
 		printf(", %" PRIu64 " skipped by first_run", counts->baseline);
 	putchar('\n');
@@ -113,8 +115,8 @@ static void print_json(const struct line *line)
 	json_string("last_error", mailbox->last_error);
 	json_date("back_off_until", line->backing_off ? mailbox->retry_at : 0);
 	printf(",\"failures\":%u,\"hauled\":%" PRIu64 ",\"open\":%" PRIu64 ",\"held\":%" PRIu64 ",\"in_doubt\":%" PRIu64 ",\"owed\":%" PRIu64
-	       ",\"baseline\":%" PRIu64,
-		mailbox->failures, counts->delivered, counts->open, counts->held, counts->in_doubt, counts->owed, counts->baseline);
+	       ",\"retained\":%" PRIu64 ",\"baseline\":%" PRIu64,
+		mailbox->failures, counts->delivered, counts->open, counts->held, counts->in_doubt, counts->owed, counts->retained, counts->baseline);
 	json_date("next_try", counts->next_try > 0 ? counts->next_try : 0);
 	json_date("held_since", line->held_at);
 	json_string("held_destination", line->held_destination[0] != '\0' ? line->held_destination : NULL);

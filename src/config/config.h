@@ -37,7 +37,8 @@ struct endpoint {
 
 struct after_delivery {
 	enum disposal what;
-	char *folder; /* DISPOSE_MOVE */
+	char *folder;         /* DISPOSE_MOVE */
+	uint32_t retention_s; /* DISPOSE_DELETE: so long after the last delivery */
 };
 
 struct on_refuse {

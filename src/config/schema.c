@@ -83,7 +83,7 @@ static const struct schema_key mailbox_keys[] = {
 	{.name = "deliver_to", .type = &type_list, FIELD(struct mailbox_config, deliver_to), .flags = KEY_REQUIRED, .check = check_name,
 	 .doc = "name of a destination, or a list; a message is done when all of them have it"},
 	{.name = "after_delivery", .type = &type_after_delivery, FIELD(struct mailbox_config, after_delivery), .initial = "keep", .check = check_folder,
-	 .doc = "what becomes of a message at the source: keep, delete, mark_seen or {move_to: FOLDER}; the last two with IMAP only"},
+	 .doc = "what becomes of a message at the source: keep, delete, {delete_after: TIME}, mark_seen or {move_to: FOLDER}; the last two with IMAP only"},
 	{.name = "on_refuse", .type = &type_on_refuse, FIELD(struct mailbox_config, on_refuse), .initial = "hold", .check = check_name,
 	 .doc = "what becomes of a message that a destination refuses for its content: hold, {deliver_to: DESTINATION}, or delete"},
 	{.name = "max_message", .type = &type_size, FIELD(struct mailbox_config, max_message), .initial = "150MiB", .min = 1, .max = UINT64_C(1) << 40,

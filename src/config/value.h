@@ -41,11 +41,12 @@ extern const struct value_type type_count;    /* uint32_t */
 extern const struct value_type type_duration; /* uint32_t, seconds */
 extern const struct value_type type_size;     /* uint64_t, bytes */
 /* value-mail.c */
-extern const struct value_type type_path;           /* char *, absolute */
-extern const struct value_type type_pins;           /* char **, lower-case hex SHA-256 */
-extern const struct value_type type_endpoint;       /* struct endpoint */
-extern const struct value_type type_password;       /* struct password */
-extern const struct value_type type_first_run;      /* struct first_run_setting */
+extern const struct value_type type_path;      /* char *, absolute */
+extern const struct value_type type_pins;      /* char **, lower-case hex SHA-256 */
+extern const struct value_type type_endpoint;  /* struct endpoint */
+extern const struct value_type type_password;  /* struct password */
+extern const struct value_type type_first_run; /* struct first_run_setting */
+/* value-disposal.c */
 extern const struct value_type type_after_delivery; /* struct after_delivery */
 
 /* value-refuse.c */

@@ -102,9 +102,9 @@ void maildir_clear_tmp(int tmp_fd, int64_t now_s)
 	while ((entry = readdir(dir)) != NULL) {
 		struct stat st;
 
-		/* By the last change of the inode: the time of modification is the message's own. */
+		/* By the last change of the inode: the time of modification is the message's own. A clock that was not set then tells no age. */
 		if (is_ours(entry->d_name) && fstatat(tmp_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			st.st_ctim.tv_sec < now_s - MAILDIR_STALE_S)
+			st.st_ctim.tv_sec < now_s - MAILDIR_STALE_S && clock_is_credible(st.st_ctim.tv_sec))
 			unlinkat(tmp_fd, entry->d_name, 0);
 	}
 	closedir(dir);

@@ -216,7 +216,7 @@ static int maildir_resolve(
 	struct dest *dest, const struct delivery *delivery, const uint8_t hash[32], enum resolution *ret_resolution, struct error *err)
 {
 	struct maildir *maildir = maildir_of(dest);
-	bool old = clock_wall_s() - delivery->intent_at >= MAILDIR_CERTAIN_S;
+	bool old = delivery->intent_age_s >= MAILDIR_CERTAIN_S;
 	char name[sizeof(delivery->name)];
 	int in_new, in_tmp = 0, in_cur = 0;
 

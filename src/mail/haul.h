@@ -22,11 +22,12 @@ struct delivery {
 	const char *recipient; /* borrowed from the job; "" for a Maildir */
 	const char *sender;    /* borrowed; "" is the null sender */
 	bool needs_smtputf8;
-	char name[160];    /* Maildir: of its file; made by prepare */
-	bool doubtful;     /* an earlier intent has no outcome: resolve, or deliver again under the same id */
-	int64_t intent_at; /* wall clock, seconds: of the first intent; part of a Maildir name */
-	char id[41];       /* X-Mailhaul-Id: deterministic per key and destination */
-	char *prepend;     /* our header fields, CRLF line ends; owned */
+	char name[160];       /* Maildir: of its file; made by prepare */
+	bool doubtful;        /* an earlier intent has no outcome: resolve, or deliver again under the same id */
+	int64_t intent_at;    /* wall clock, seconds: of the first intent; part of a Maildir name */
+	int64_t intent_age_s; /* doubtful ones: how long ago that may have been at most; the wall clock may have been set since */
+	char id[41];          /* X-Mailhaul-Id: deterministic per key and destination */
+	char *prepend;        /* our header fields, CRLF line ends; owned */
 	size_t prepend_len;
 	enum verdict verdict; /* 0: none yet */
 	bool after_data;      /* REFUSED: for what the message is, not for its envelope, nor for the state of the recipient or the server */

@@ -14,10 +14,6 @@
 #include "net/certificate.h"
 #include "net/tls-trust.h"
 
-/* Outside of this span it is the clock that is wrong: nobody ran this program before, and few will after. */
-#define CLOCK_MIN_S 1767225600LL /* 2026-01-01 */
-#define CLOCK_MAX_S 2398377600LL /* 2046-01-01 */
-
 #define HOST_SHOWN "%.80s"
 
 static int fault(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -54,7 +50,7 @@ static int wrong_time(const struct tls_fault_certificate *bad, bool expired, str
 	which(subject, sizeof(subject), bad);
 	day(limit, limit_s);
 	day(today, bad->now_s);
-	if (bad->now_s < CLOCK_MIN_S || bad->now_s >= CLOCK_MAX_S)
+	if (!clock_is_credible(bad->now_s))
 		return fault(
 			err, "the clock of this computer says %s, which cannot be right, so no certificate can be checked: set the clock", today);
 	if (!expired)

@@ -71,7 +71,7 @@ static int apply_intent(struct step *step, struct error *err)
 			return -1;
 		if (!delivery_may_follow(DELIVERY_INTENT, delivery->status))
 			return out_of_order(step, "intent", err);
-		delivery_intend(delivery, record->when);
+		delivery_intend(delivery, record->when, state_most_s(step->state, step->now));
 	}
 	return store_intent(step, err);
 }
@@ -194,7 +194,7 @@ static int apply_disposed(struct step *step, struct error *err)
 	if (stays)
 		return sql_run(step->state, err, "UPDATE message SET stage = ?2 WHERE id = ?1", SQL_NUMBER(message->id), SQL_NUMBER(STAGE_DISPOSED));
 	if (sql_run(step->state, err, "UPDATE message SET stage = ?2, gone_at = ?3, epoch = " EPOCH_OF_GONE " WHERE id = ?1", SQL_NUMBER(message->id),
-		    SQL_NUMBER(STAGE_DISPOSED), SQL_NUMBER(step->now)) < 0)
+		    SQL_NUMBER(STAGE_DISPOSED), SQL_NUMBER(state_least_s(step->state, step->now))) < 0)
 		return -1;
 	return sql_run(step->state, err, "UPDATE folder SET present = present - 1 WHERE id = ?1", SQL_NUMBER(message->folder));
 }

@@ -2,12 +2,13 @@
 
 #include "policy/policy.h"
 
-void delivery_intend(struct delivery_row *delivery, int64_t intent_at)
+void delivery_intend(struct delivery_row *delivery, int64_t intent_at, int64_t intent_clock)
 {
 	if (delivery->status == DELIVERY_INTENT)
 		delivery->doubts++;
 	delivery->status = DELIVERY_INTENT;
 	delivery->intent_at = intent_at;
+	delivery->intent_clock = intent_clock;
 	delivery->next_try = 0;
 }
 

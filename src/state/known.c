@@ -13,9 +13,9 @@ struct known {
 	struct str items, keys;
 	int64_t target_ids[TARGETS_MAX]; /* 0: nothing was ever planned for it */
 	unsigned target_count;
-	int64_t now;
-	bool everything;    /* what is not due, too: for a list, which nothing is done about */
-	bool has_exhausted; /* deliveries whose last round in doubt ended in a crash */
+	int64_t now, least_s, most_s; /* least_s, most_s: the hands of the clock (clock.h) */
+	bool everything;              /* what is not due, too: for a list, which nothing is done about */
+	bool has_exhausted;           /* deliveries whose last round in doubt ended in a crash */
 };
 
 static uint64_t target_bit(const struct known *known, int64_t target_id)
@@ -27,16 +27,21 @@ static uint64_t target_bit(const struct known *known, int64_t target_id)
 }
 
 /* There is room for one time of intent, so of several crashed sessions the oldest is settled first; the others wait for the next session. */
-static void add_doubtful(struct known_item *item, uint64_t bit, int64_t intent_at)
+static void add_doubtful(struct known_item *item, uint64_t bit, const struct delivery_row *delivery, int64_t most_s)
 {
+	int64_t intent_at = delivery->intent_at;
+
 	if (item->doubtful != 0 && intent_at != item->intent_at)
 		item->held_back = 1;
 	if (item->doubtful == 0 || intent_at < item->intent_at) {
 		item->open &= ~item->doubtful;
 		item->doubtful = 0;
 		item->intent_at = intent_at;
+		item->intent_age_s = 0;
 	}
 	if (intent_at == item->intent_at) {
+		if (most_s - delivery->intent_clock > item->intent_age_s)
+			item->intent_age_s = most_s - delivery->intent_clock;
 		item->doubtful |= bit;
 		item->open |= bit;
 	}
@@ -52,7 +57,7 @@ static void add_delivery(struct known *known, struct known_item *item, const str
 	} else if (bit == 0 || !delivery_is_due(delivery, known->now)) {
 		item->held_back = 1;
 	} else if (delivery->status == DELIVERY_INTENT || delivery->doubts != 0) {
-		add_doubtful(item, bit, delivery->intent_at);
+		add_doubtful(item, bit, delivery, known->most_s);
 	} else {
 		item->open |= bit;
 	}
@@ -92,7 +97,7 @@ static void add_if_due(struct known *known, const struct known_item *item)
 static int add_undelivered(struct state *state, struct known *known, int64_t folder_id, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT " ITEM_COLUMNS ", m.next_try, d.target, d.status, d.next_try, d.intent_at, d.doubts"
+		"SELECT " ITEM_COLUMNS ", m.next_try, d.target, d.status, d.next_try, d.intent_at, d.doubts, d.intent_clock, m.retention"
 		" FROM message m JOIN delivery d ON d.message = m.id"
 		" WHERE m.folder = ?1 AND m." MESSAGE_IS_UNDELIVERED " AND d." DELIVERY_IS_UNSETTLED " ORDER BY m.id",
 		SQL_NUMBER(folder_id));
@@ -106,11 +111,14 @@ static int add_undelivered(struct state *state, struct known *known, int64_t fol
 			.next_try = sqlite3_column_int64(row, 10),
 			.intent_at = sqlite3_column_int64(row, 11),
 			.doubts = (unsigned)sqlite3_column_int64(row, 12),
+			.intent_clock = sqlite3_column_int64(row, 13),
 		};
 
 		if ((uint64_t)sqlite3_column_int64(row, 0) != item.id) {
 			add_if_due(known, &item);
 			item = read_item(row);
+			if (sqlite3_column_int64(row, 14) != 0)
+				item.dispose = DISPOSE_KEEP; /* its retention begins when it is delivered */
 		}
 		if (backoff_is_over(BACKOFF_MESSAGE, sqlite3_column_int64(row, 7), known->now))
 			add_delivery(known, &item, &delivery);
@@ -131,7 +139,8 @@ static int compare_id(const void *left, const void *right)
 static int add_owed(struct state *state, struct known *known, int64_t folder_id, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT " ITEM_COLUMNS " FROM message m WHERE m.folder = ?1 AND " MESSAGE_IS_OWED " ORDER BY m.id", SQL_NUMBER(folder_id));
+		"SELECT " ITEM_COLUMNS " FROM message m WHERE m.folder = ?1 AND " MESSAGE_IS_OWED " AND " MESSAGE_RETENTION_END " <= ?2",
+		SQL_NUMBER(folder_id), SQL_NUMBER(known->least_s));
 	int found;
 
 	while ((found = sql_step(state, row, err)) > 0) {
@@ -150,7 +159,7 @@ static int add_keys(struct state *state, struct known *known, const struct folde
 		"SELECT key_hash, id FROM message WHERE folder = ?1 AND epoch = ?2 AND id NOT IN"
 		" (SELECT g.id FROM message g WHERE g.folder = ?1 AND g." MESSAGE_HAS_LEFT " AND (?5 OR (g.stage = ?4 AND (g.gone_at <= ?3"
 		"  OR (g.delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = g.id)))))) ORDER BY key_hash",
-		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(known->now - TOMBSTONE_S), SQL_NUMBER(STAGE_GONE),
+		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(known->least_s - TOMBSTONE_S), SQL_NUMBER(STAGE_GONE),
 		SQL_NUMBER(folder->protocol == PROTOCOL_POP3));
 	int found;
 
@@ -213,7 +222,11 @@ static int seal(struct known *known, struct error *err)
 int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, bool all_keys, const struct state_target *targets,
 	unsigned target_count, int64_t now, int *ret_fd, struct error *err)
 {
-	struct known known = {.target_count = target_count, .now = now, .everything = all_keys};
+	struct known known = {.target_count = target_count,
+		.now = now,
+		.least_s = state_least_s(state, now),
+		.most_s = state_most_s(state, now),
+		.everything = all_keys};
 	struct folder_row folder;
 	int result = 0, fd = -1;
 

@@ -6,8 +6,8 @@
 static int load_deliveries(struct state *state, struct message_row *message, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT target, status, code, attempts, doubts, first_failed_at, next_try, intent_at, held_at, held_tries FROM delivery WHERE "
-		"message = ?1",
+		"SELECT target, status, code, attempts, doubts, first_failed_at, next_try, intent_at, held_at, held_tries, intent_clock FROM "
+		"delivery WHERE message = ?1",
 		SQL_NUMBER(message->id));
 	int found;
 
@@ -24,6 +24,7 @@ static int load_deliveries(struct state *state, struct message_row *message, str
 			.intent_at = sqlite3_column_int64(row, 7),
 			.held_at = sqlite3_column_int64(row, 8),
 			.held_tries = (unsigned)sqlite3_column_int64(row, 9),
+			.intent_clock = sqlite3_column_int64(row, 10),
 		};
 	}
 	return found;
@@ -32,7 +33,7 @@ static int load_deliveries(struct state *state, struct message_row *message, str
 int message_load(struct state *state, uint64_t message_id, struct message_row *ret_message, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT m.id, m.folder, f.mailbox, m.stage, m.disposal, m.delivered_at, m.first_failed_at, m.attempts"
+		"SELECT m.id, m.folder, f.mailbox, m.stage, m.disposal, m.delivered_at, m.first_failed_at, m.attempts, m.retention"
 		" FROM message m JOIN folder f ON f.id = m.folder WHERE m.id = ?1",
 		SQL_NUMBER(message_id));
 	int found = sql_step(state, row, err);
@@ -49,6 +50,7 @@ int message_load(struct state *state, uint64_t message_id, struct message_row *r
 	ret_message->delivered_at = sqlite3_column_int64(row, 5);
 	ret_message->first_failed_at = sqlite3_column_int64(row, 6);
 	ret_message->attempts = (unsigned)sqlite3_column_int64(row, 7);
+	ret_message->retention = sqlite3_column_int64(row, 8);
 	ret_message->delivery_count = 0;
 	return load_deliveries(state, ret_message, err);
 }
@@ -59,10 +61,11 @@ int message_store_delivery(struct state *state, const struct message_row *messag
 	return sql_run(state, err,
 		"UPDATE delivery SET status = ?3, code = ?4, attempts = ?5, doubts = ?6, first_failed_at = ?7, next_try = ?8, intent_at = ?9, "
 		"held_at = ?10,"
-		" held_tries = ?11, reply = coalesce(?12, reply) WHERE message = ?1 AND target = ?2",
+		" held_tries = ?11, intent_clock = ?12, reply = coalesce(?13, reply) WHERE message = ?1 AND target = ?2",
 		SQL_NUMBER(message->id), SQL_NUMBER(delivery->target), SQL_NUMBER(delivery->status), SQL_NUMBER(delivery->code),
 		SQL_NUMBER(delivery->attempts), SQL_NUMBER(delivery->doubts), SQL_NUMBER(delivery->first_failed_at), SQL_NUMBER(delivery->next_try),
-		SQL_NUMBER(delivery->intent_at), SQL_NUMBER(delivery->held_at), SQL_NUMBER(delivery->held_tries), SQL_BLOB(reply, reply_len));
+		SQL_NUMBER(delivery->intent_at), SQL_NUMBER(delivery->held_at), SQL_NUMBER(delivery->held_tries), SQL_NUMBER(delivery->intent_clock),
+		SQL_BLOB(reply, reply_len));
 }
 
 int message_settle(struct state *state, struct message_row *message, int64_t now, struct error *err)
@@ -82,17 +85,18 @@ int message_settle(struct state *state, struct message_row *message, int64_t now
 	if (!accepted)
 		message->disposal = DISPOSE_KEEP;
 	message->delivered_at = now;
-	return sql_run(state, err, "UPDATE message SET stage = ?2, disposal = ?3, delivered_at = ?4 WHERE id = ?1", SQL_NUMBER(message->id),
-		SQL_NUMBER(message->stage), SQL_NUMBER(message->disposal), SQL_NUMBER(now));
+	return sql_run(state, err, "UPDATE message SET stage = ?2, disposal = ?3, delivered_at = ?4, delivered_clock = ?5 WHERE id = ?1",
+		SQL_NUMBER(message->id), SQL_NUMBER(message->stage), SQL_NUMBER(message->disposal), SQL_NUMBER(now),
+		SQL_NUMBER(message->retention != 0 ? state_least_s(state, now) : 0));
 }
 
 int message_inherit(struct state *state, int64_t old_id, int64_t new_id, struct error *err)
 {
 	if (sql_run(state, err,
-		    "UPDATE message SET (bytes, hash, trace, has_trace, disposal, disposal_folder, delivered_at, attempts, first_failed_at, "
-		    "next_try, fetch_error) ="
-		    " (SELECT bytes, hash, trace, has_trace, disposal, disposal_folder, delivered_at, attempts, first_failed_at, next_try, "
-		    "fetch_error"
+		    "UPDATE message SET (bytes, hash, trace, has_trace, disposal, disposal_folder, retention, delivered_at, delivered_clock, "
+		    "attempts, first_failed_at, next_try, fetch_error) ="
+		    " (SELECT bytes, hash, trace, has_trace, disposal, disposal_folder, retention, delivered_at, delivered_clock, "
+		    "attempts, first_failed_at, next_try, fetch_error"
 		    "  FROM message WHERE id = ?1) WHERE id = ?2",
 		    SQL_NUMBER(old_id), SQL_NUMBER(new_id)) < 0 ||
 		sql_run(state, err, "DELETE FROM delivery WHERE message = ?1", SQL_NUMBER(new_id)) < 0 ||

@@ -27,6 +27,7 @@ struct planting {
 	unsigned target_count;
 	const struct after_delivery *disposal;
 	int64_t now, first_id, next_id;
+	int64_t least_s; /* clock.h; what left is kept for so long, however the wall clock jumps */
 };
 
 /* What follows the entry, or NULL if it is cut short. */
@@ -111,13 +112,13 @@ static int insert_message(
 	const struct plan_entry *head = &entry->head;
 
 	if (sql_run(state, err,
-		    "INSERT INTO message (id, folder, epoch, key, key_hash, uid, size, date, stage, disposal, disposal_folder)"
-		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+		    "INSERT INTO message (id, folder, epoch, key, key_hash, uid, size, date, stage, disposal, disposal_folder, retention)"
+		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
 		    SQL_NUMBER(planting->next_id), SQL_NUMBER(planting->folder.id), SQL_NUMBER(planting->folder.epoch),
 		    SQL_BLOB(entry->key, head->key_len), SQL_BLOB(key_hash, KEY_HASH_BYTES),
 		    SQL_NUMBER(planting->folder.protocol == PROTOCOL_IMAP ? head->uid : 0), SQL_NUMBER(head->size), SQL_NUMBER(head->date),
 		    SQL_NUMBER(head->baseline ? STAGE_BASELINE : STAGE_OPEN), SQL_NUMBER(planting->disposal->what),
-		    SQL_TEXT(planting->disposal->folder)) < 0)
+		    SQL_TEXT(planting->disposal->folder), SQL_NUMBER(planting->disposal->retention_s)) < 0)
 		return -1;
 	if (sqlite3_changes(state->db) == 0)
 		return 0;
@@ -137,7 +138,7 @@ static int set_aside(
 		    "UPDATE message SET stage = ?4, gone_at = ?5 WHERE folder = ?1 AND epoch = ?2 AND key_hash = ?3 AND gone_at = 0"
 		    " AND size IS NOT ?6",
 		    SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES), SQL_NUMBER(STAGE_GONE),
-		    SQL_NUMBER(planting->now), listed != NULL ? SQL_NUMBER(listed->size) : SQL_BLOB(NULL, 0)) < 0)
+		    SQL_NUMBER(planting->least_s), listed != NULL ? SQL_NUMBER(listed->size) : SQL_BLOB(NULL, 0)) < 0)
 		return -1;
 	folder->present -= sqlite3_changes(state->db);
 	return sql_run(state, err,
@@ -179,7 +180,7 @@ static int find_predecessor(struct state *state, const struct planting *planting
 
 	if (found <= 0)
 		return found;
-	expired = sqlite3_column_int64(row, 2) <= planting->now - TOMBSTONE_S;
+	expired = sqlite3_column_int64(row, 2) <= planting->least_s - TOMBSTONE_S;
 	*ret_id = sqlite3_column_int64(row, 0);
 	*ret_touched = !expired && sqlite3_column_int(row, 4) != 0;
 	return sqlite3_column_int(row, 1) == STAGE_GONE && (expired || sqlite3_column_int(row, 3) != 0);
@@ -251,7 +252,7 @@ static int mark_gone(struct state *state, struct planting *planting, int64_t mes
 	if (!stage_may_follow(STAGE_GONE, now_at))
 		return 0; /* a tombstone, whose key the worker was given too */
 	return sql_run(state, err, "UPDATE message SET stage = ?2, gone_at = ?3, epoch = " EPOCH_OF_GONE " WHERE id = ?1", SQL_NUMBER(message_id),
-		SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->now));
+		SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->least_s));
 }
 
 static int bury(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
@@ -272,7 +273,7 @@ static int tidy(struct state *state, struct planting *planting, struct error *er
 	planting->folder.listed_at = planting->now;
 	/* On POP3 nobody reports what was disposed of as gone: its key is not among those that the worker is given. */
 	if (sql_run(state, err, "DELETE FROM message WHERE folder = ?1 AND " MESSAGE_HAS_LEFT " AND (stage = ?2 OR ?4) AND gone_at <= ?3",
-		    SQL_NUMBER(planting->folder.id), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->now - TOMBSTONE_S),
+		    SQL_NUMBER(planting->folder.id), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->least_s - TOMBSTONE_S),
 		    SQL_NUMBER(planting->folder.protocol == PROTOCOL_POP3)) < 0)
 		return -1;
 	return sql_number(state, err, &planting->folder.present,
@@ -293,7 +294,7 @@ static int begin_epoch(struct state *state, struct planting *planting, int64_t u
 	if (!renumbered)
 		return 0;
 	if (sql_run(state, err, "UPDATE message SET stage = ?3, gone_at = ?4 WHERE folder = ?1 AND epoch = ?2 AND stage <> ?3",
-		    SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->now)) < 0)
+		    SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->least_s)) < 0)
 		return -1;
 	folder->epoch++;
 	folder->mark = 0;
@@ -336,7 +337,7 @@ int state_plan(struct state *state, int64_t folder_id, const struct record *reco
 	const struct state_target *targets, unsigned target_count, uint64_t frozen, const struct after_delivery *disposal, int64_t now,
 	uint64_t *ret_first_id, struct error *err)
 {
-	struct planting planting = {.disposal = disposal, .now = now};
+	struct planting planting = {.disposal = disposal, .now = now, .least_s = state_least_s(state, now)};
 	struct plan plan;
 	int result;
 

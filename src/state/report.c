@@ -43,16 +43,19 @@ static int count_settled(struct state *state, int64_t mailbox_id, struct mailbox
 {
 	/* The plus keeps SQLite off the index by key: in the order of the table this is several times faster. */
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT count(*) FILTER (WHERE stage IN (?2, ?3)), count(*) FILTER (WHERE stage = ?2 AND disposal <> 0), count(*) FILTER (WHERE "
-		"stage = ?4)"
+		"SELECT count(*) FILTER (WHERE stage IN (?2, ?3)), count(*) FILTER (WHERE stage = ?2 AND disposal <> 0 AND " MESSAGE_RETENTION_END
+		" <= ?5), count(*) FILTER (WHERE stage = ?2 AND disposal <> 0 AND " MESSAGE_RETENTION_END " > ?5),"
+		" count(*) FILTER (WHERE stage = ?4)"
 		" FROM message WHERE +folder IN (SELECT id FROM folder WHERE mailbox = ?1)",
-		SQL_NUMBER(mailbox_id), SQL_NUMBER(STAGE_DELIVERED), SQL_NUMBER(STAGE_DISPOSED), SQL_NUMBER(STAGE_BASELINE));
+		SQL_NUMBER(mailbox_id), SQL_NUMBER(STAGE_DELIVERED), SQL_NUMBER(STAGE_DISPOSED), SQL_NUMBER(STAGE_BASELINE),
+		SQL_NUMBER(state_least_s(state, clock_wall_s())));
 
 	if (sql_step(state, row, err) < 0)
 		return -1;
 	counts->delivered = (uint64_t)sqlite3_column_int64(row, 0);
 	counts->owed = (uint64_t)sqlite3_column_int64(row, 1);
-	counts->baseline = (uint64_t)sqlite3_column_int64(row, 2);
+	counts->retained = (uint64_t)sqlite3_column_int64(row, 2);
+	counts->baseline = (uint64_t)sqlite3_column_int64(row, 3);
 	return 0;
 }
 
@@ -183,7 +186,7 @@ static int drop(struct state *state, uint64_t message_id, bool delete_at_source,
 		return -1;
 	if (*count == 0)
 		return 0;
-	return sql_run(state, err, "UPDATE message SET disposal = ?2 WHERE id = ?1", SQL_NUMBER(message_id),
+	return sql_run(state, err, "UPDATE message SET disposal = ?2, retention = 0, delivered_clock = 0 WHERE id = ?1", SQL_NUMBER(message_id),
 		SQL_NUMBER(delete_at_source ? DISPOSE_DELETE : DISPOSE_KEEP));
 }
 

@@ -41,21 +41,25 @@ static const char *const steps[] = {
 	" held_at INTEGER NOT NULL DEFAULT 0, held_tries INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (message, target)) WITHOUT ROWID;",
 	/* Of a mailbox: stopped says why nothing is hauled until the operator accepts it. Of a folder: how often its UIDVALIDITY changed since
 	 * renumbered_at, and the epoch that the operator accepted. Of a message: retention as frozen, in seconds, and when it began. Times whose name
-	 * ends in _clock are of the clock that does not jump (clock.c). Of a mailbox: error_since, when what last_error says began. Of a target: when it last accepted a
-	 * message. Of a destination: its back-off, and the same. */
+	 * ends in _clock are of the clock that does not jump (clock.h), delivered_clock only where there is a retention; that clock begins as the wall
+	 * clock, so what was intended before it did has its time. Of a mailbox: error_since, when what last_error says began. Of a target: when it last
+	 * accepted a message. Of a destination: its back-off, since when, and when it last accepted a message. */
 	"ALTER TABLE mailbox ADD COLUMN stopped TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE folder ADD COLUMN renumberings INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE folder ADD COLUMN renumbered_at INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE folder ADD COLUMN accepted_epoch INTEGER NOT NULL DEFAULT -1;"
 	"ALTER TABLE message ADD COLUMN retention INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE message ADD COLUMN delivered_clock INTEGER NOT NULL DEFAULT 0;"
+	"DROP INDEX message_owed;"
+	"CREATE INDEX message_owed ON message (folder, delivered_clock + retention) WHERE stage = 4 AND disposal <> 0;"
 	"ALTER TABLE delivery ADD COLUMN intent_clock INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE target ADD COLUMN accepted_at INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE mailbox ADD COLUMN error_since INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE delivery SET intent_clock = intent_at WHERE intent_at <> 0;"
 	"CREATE TABLE destination ("
 	" name TEXT PRIMARY KEY NOT NULL, failures INTEGER NOT NULL DEFAULT 0, clock INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0,"
 	" last_error TEXT NOT NULL DEFAULT '', last_error_kind INTEGER NOT NULL DEFAULT 0, last_error_at INTEGER NOT NULL DEFAULT 0,"
-	" accepted_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;",
+	" down_since INTEGER NOT NULL DEFAULT 0, accepted_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;",
 };
 #define VERSION ((int64_t)ARRAY_SIZE(steps))
 

@@ -78,13 +78,56 @@ static int build(struct state *state, struct error *err)
 	return result;
 }
 
+/* -- the clock -- */
+
+static int load_clock(struct state *state, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err, "SELECT value FROM meta WHERE key = ?1", SQL_TEXT("clock"));
+	int found = sql_step(state, row, err);
+
+	state->clock = (struct state_clock){0};
+	if (found > 0 && !clock_parse(sql_column_text(row, 0), &state->clock))
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "%s/state.db is damaged: its clock cannot be read", state->dir);
+	state->clock_is_loaded = true;
+	return found < 0 ? -1 : 0;
+}
+
+/* Moves the clock on; in a transaction also on disk, if it is time for that. */
+static int advance_clock(struct state *state, bool keep, struct error *err)
+{
+	struct clock_reading reading;
+	struct state_clock now;
+	char text[CLOCK_TEXT_BYTES];
+
+	if (!state->clock_is_loaded && load_clock(state, err) < 0)
+		return -1;
+	clock_read(&reading);
+	now = clock_moved(&state->clock, &reading);
+	if (!clock_is_worth_keeping(&state->clock, &now))
+		return 0;
+	state->clock = now;
+	if (!keep)
+		return 0;
+	clock_print(text, &now);
+	return sql_run(state, err, "INSERT OR REPLACE INTO meta (key, value) VALUES ('clock', ?1)", SQL_TEXT(text));
+}
+
+static int start_clock(struct state *state, bool read_only, struct error *err)
+{
+	if (read_only)
+		return advance_clock(state, false, err);
+	if (savepoint_begin(state, err) < 0)
+		return -1;
+	return savepoint_end(state, advance_clock(state, true, err), err);
+}
+
 static int open_existing(struct state *state, bool read_only, struct error *err)
 {
 	if (database_open(state, "state.db", read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, err) < 0)
 		return -1;
 	if (!read_only && choose_journal(state, err) < 0)
 		return -1;
-	if (schema_upgrade(state, read_only, err) < 0)
+	if (schema_upgrade(state, read_only, err) < 0 || start_clock(state, read_only, err) < 0)
 		return -1;
 	sqlite3_busy_timeout(state->db, 0);
 	return 0;
@@ -159,7 +202,12 @@ const char *state_installation(const struct state *state)
 
 int state_begin(struct state *state, struct error *err)
 {
-	return sql_run_values(state, err, "BEGIN IMMEDIATE", NULL, 0);
+	if (sql_run_values(state, err, "BEGIN IMMEDIATE", NULL, 0) < 0)
+		return -1;
+	if (advance_clock(state, true, err) == 0)
+		return 0;
+	state_rollback(state);
+	return -1;
 }
 
 int state_commit(struct state *state, struct error *err)
@@ -176,6 +224,7 @@ void state_rollback(struct state *state)
 	if (!sqlite3_get_autocommit(state->db))
 		sql_run_values(state, NULL, "ROLLBACK", NULL, 0);
 	state->prints_folder = 0;
+	state->clock_is_loaded = false;
 }
 
 void state_checkpoint(struct state *state)

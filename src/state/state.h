@@ -1,6 +1,7 @@
 /* state.h - what survives: mailboxes, folders, messages, deliveries. SQLite, opened by the supervisor alone; the ledger decides when to commit.
  * Every call fails with ERR_LOCAL and SCOPE_PROGRAM, except where it says busy: ERR_TEMP means that another mailhaul holds the database, try again
- * soon; and where it says that the worker lies. Times are wall clock seconds. */
+ * soon; and where it says that the worker lies. Times are wall clock seconds; what must not suffer from its jumps is kept by the clock of clock.h,
+ * which moves on with each transaction. */
 #ifndef MAILHAUL_STATE_STATE_H
 #define MAILHAUL_STATE_STATE_H
 
@@ -111,6 +112,7 @@ struct mailbox_counts {
 	uint64_t in_doubt, held; /* undelivered; one message may be both, for different destinations */
 	uint64_t delivered;      /* disposed of or not */
 	uint64_t owed;           /* delivered, their disposal not yet confirmed */
+	uint64_t retained;       /* delivered, to be deleted when their retention is over */
 	uint64_t baseline;
 	int64_t next_try; /* of the undelivered: the earliest; 0: at once; -1: none waits, or only for a decision */
 };

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "channel/record.h"
+#include "state/clock.h"
 #include "state/delivery.h"
 #include "state/reserve.h"
 #include "state/sql.h"
@@ -34,12 +35,25 @@ struct state {
 	int64_t busy_at;            /* when another process last stood in the way, CLOCK_MONOTONIC; 0: not since the last commit */
 	struct deadline busy_until; /* how long that may go on */
 	int64_t prints_folder;      /* match.c: whose old messages the temporary index holds; 0: none */
+	struct state_clock clock;   /* as it was kept last, by whomever */
+	bool clock_is_loaded;       /* clock is what the database says; not after a rollback */
 };
+
+/* The hands of the clock (clock.h) when the wall clock shows now. */
+static inline int64_t state_least_s(const struct state *state, int64_t now)
+{
+	return now + state->clock.least_ahead;
+}
+static inline int64_t state_most_s(const struct state *state, int64_t now)
+{
+	return now + state->clock.most_ahead;
+}
 
 /* The conditions of the partial indexes. SQLite uses one only where a query repeats its condition word for word. */
 #define MESSAGE_IS_UNDELIVERED "stage IN (2, 3)"
 #define MESSAGE_IS_OWED "stage = 4 AND disposal <> 0"
-#define MESSAGE_HAS_LEFT "gone_at <> 0" /* GONE, or DISPOSED by deletion */
+#define MESSAGE_RETENTION_END "delivered_clock + retention" /* of one that is owed; 0 without retention. Indexed, in these words */
+#define MESSAGE_HAS_LEFT "gone_at <> 0"                     /* GONE, or DISPOSED by deletion */
 #define DELIVERY_IS_UNSETTLED "status IN (1, 2, 4, 5)"
 #define DELIVERY_IS_HELD "status = 5"
 /* No renumbering has a negative epoch: a message that has one is out of the way of its key, and only match.c looks for it. The copies that share a
@@ -79,6 +93,7 @@ struct message_row {
 	enum stage stage;
 	enum disposal disposal;
 	int64_t delivered_at; /* when the last delivery was settled; 0: not yet */
+	int64_t retention;    /* seconds from then to its disposal */
 	int64_t first_failed_at;
 	unsigned attempts; /* fetches that brought nothing, in a row */
 	unsigned delivery_count;

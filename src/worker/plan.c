@@ -114,7 +114,8 @@ static void add_new(struct view *view, const struct listed *entry)
 	item->size = entry->size;
 	item->date = entry->date;
 	item->uid = entry->uid;
-	item->dispose = view->mailbox->after_delivery.what;
+	/* With a retention it is known and left alone, until the supervisor says that it is due. */
+	item->dispose = view->mailbox->after_delivery.retention_s == 0 ? view->mailbox->after_delivery.what : DISPOSE_KEEP;
 	item->open = packed.baseline ? 0 : UINT64_MAX;
 	item->settled = packed.baseline;
 	view->plan->baseline_count += packed.baseline;
@@ -170,6 +171,7 @@ static void add_known_items(struct view *view, bool complete)
 			.size = known->size,
 			.date = known->date,
 			.intent_at = known->intent_at,
+			.intent_age_s = known->intent_age_s,
 			.open = known->open,
 			.doubtful = known->doubtful,
 			.hash = known->doubtful != 0 ? known->hash : NULL,

@@ -14,15 +14,16 @@ struct session;
 
 struct plan_item {
 	uint64_t id, size;
-	int64_t date, intent_at;
-	uint64_t open;       /* targets to be delivered to now; 0: only to be disposed of */
-	uint64_t doubtful;   /* subset of open: an intent without outcome stands */
-	const uint8_t *hash; /* of a doubtful one, as intended; NULL otherwise. Lives as long as the plan */
-	uint32_t uid;        /* or POP3 message number; 0: not on the server now */
-	uint8_t dispose;     /* enum disposal */
-	bool settled;        /* hauled before, or skipped by first_run: nothing is to be done (list shows it) */
-	bool held_back;      /* not to be disposed of, whatever becomes of it now */
-	bool match;          /* may have been delivered before: under another number, or as what had its UIDL until now */
+	int64_t date;
+	int64_t intent_at, intent_age_s; /* of the doubtful ones, as known_item has them */
+	uint64_t open;                   /* targets to be delivered to now; 0: only to be disposed of */
+	uint64_t doubtful;               /* subset of open: an intent without outcome stands */
+	const uint8_t *hash;             /* of a doubtful one, as intended; NULL otherwise. Lives as long as the plan */
+	uint32_t uid;                    /* or POP3 message number; 0: not on the server now */
+	uint8_t dispose;                 /* enum disposal */
+	bool settled;                    /* hauled before, or skipped by first_run: nothing is to be done (list shows it) */
+	bool held_back;                  /* not to be disposed of, whatever becomes of it now */
+	bool match;                      /* may have been delivered before: under another number, or as what had its UIDL until now */
 };
 
 struct plan {

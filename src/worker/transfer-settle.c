@@ -127,7 +127,8 @@ int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct e
 
 	for (unsigned i = 0; i < job->target_count; i++) {
 		struct outlet *outlet = &session->outlets[job->targets[i].dest];
-		struct delivery delivery = {.target = i, .recipient = job->targets[i].recipient, .intent_at = item->intent_at};
+		struct delivery delivery = {
+			.target = i, .recipient = job->targets[i].recipient, .intent_at = item->intent_at, .intent_age_s = item->intent_age_s};
 		struct record record = {.kind = REC_OUTCOME, .id = item->id, .index = i, .verdict = VERDICT_ACCEPTED};
 		enum resolution resolution = RESOLVED_UNKNOWN;
 		struct error lost;

@@ -372,17 +372,20 @@ unsigned agent_mail(const struct agent *agent, const char *folder, struct str *o
 	return count;
 }
 
-void agent_let_time_pass(const struct agent *agent)
+void agent_change_state(const struct agent *agent, const char *sql)
 {
 	char *path = path_of(agent, "state/state.db");
 	sqlite3 *db;
 
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
-		sqlite3_exec(db, "UPDATE message SET next_try = 0; UPDATE delivery SET next_try = 0 WHERE next_try > 0", NULL, NULL, NULL) !=
-			SQLITE_OK)
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK || sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
 		fail_msg("%s: %s", path, sqlite3_errmsg(db));
 	sqlite3_close(db);
 	free(path);
+}
+
+void agent_let_time_pass(const struct agent *agent)
+{
+	agent_change_state(agent, "UPDATE message SET next_try = 0; UPDATE delivery SET next_try = 0 WHERE next_try > 0");
 }
 
 int port_take(bool listening, uint16_t *ret_port)

@@ -54,6 +54,8 @@ bool agent_said(const struct agent *agent, const char *text);
 unsigned agent_status(struct agent *agent, const char *key);
 /* All messages of home/FOLDER (new, tmp), one behind the other. Returns how many there are. */
 unsigned agent_mail(const struct agent *agent, const char *folder, struct str *out);
+/* Statements for state.db, while nobody else has it open. */
+void agent_change_state(const struct agent *agent, const char *sql);
 /* As if enough time had passed for every message to be due again. */
 void agent_let_time_pass(const struct agent *agent);
 
