@@ -162,6 +162,7 @@ src_libmailhaul_a_SOURCES = \
 	src/state/clock.h \
 	src/state/delivery.c \
 	src/state/delivery.h \
+	src/state/destination.c \
 	src/state/folder.c \
 	src/state/known.c \
 	src/state/mailbox.c \
@@ -192,6 +193,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant.c \
 	src/supervisor/attendant.h \
+	src/supervisor/destinations.c \
+	src/supervisor/destinations.h \
 	src/supervisor/health.c \
 	src/supervisor/health.h \
 	src/supervisor/ledger.c \

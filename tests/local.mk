@@ -72,6 +72,7 @@ UNIT_TESTS = \
 FLOW_TESTS = \
 	tests/flow/test-attendant \
 	tests/flow/test-decisions \
+	tests/flow/test-destinations \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \
 	tests/flow/test-imap \

@@ -37,6 +37,7 @@ int job_encode(const struct job *job, struct error *err)
 		encode_u32(&out, job->targets[i].dest);
 		encode_text(&out, job->targets[i].recipient);
 	}
+	encode_u64(&out, job->frozen);
 	if (out.len > JOB_MAX_BYTES)
 		fd = error_set(err, ERR_CONFIG, SCOPE_MAILBOX,
 			"the settings of this mailbox and its destinations take more than %d MiB; is a ca_file too large?",
@@ -85,7 +86,7 @@ static bool decode_targets(struct decoder *in, struct job *job)
 			!decode_text(in, true, &target->recipient))
 			return false;
 	}
-	return true;
+	return decode_u64(in, &job->frozen) && (count == TARGETS_MAX || job->frozen >> count == 0);
 }
 
 static bool decode(struct decoder *in, struct job *job)

@@ -31,6 +31,7 @@ struct job {
 	unsigned destination_count;
 	struct target targets[TARGETS_MAX];
 	unsigned target_count;
+	uint64_t frozen; /* bit i: new messages go to target i; the others are of older messages */
 };
 
 /* A sealed memory file; the caller closes it. */

@@ -31,6 +31,7 @@ static const struct grammar {
 	[REC_EXITED] = {"EXITED", TO_WORKER, 0, 0},
 	[REC_FAILED] = {"FAILED", TO_WORKER | WITH_TEXT | WITH_ERROR, 0, 0},
 	[REC_MATCHED] = {"MATCHED", TO_WORKER, 0, 0},
+	[REC_NOTED] = {"NOTED", TO_WORKER, 0, 0},
 	[REC_CONNECT] = {"CONNECT", FROM_WORKER, 0, 0},
 	[REC_FOLDER] = {"FOLDER", FROM_WORKER, 0, 0},
 	[REC_PLAN] = {"PLAN", FROM_WORKER, 1, 1},
@@ -38,6 +39,7 @@ static const struct grammar {
 	[REC_RUN] = {"RUN", FROM_WORKER | WITH_TEXT, 1, 1},
 	[REC_WAIT] = {"WAIT", FROM_WORKER, 0, 0},
 	[REC_MATCH] = {"MATCH", FROM_WORKER, 0, 0},
+	[REC_DESTINATION] = {"DESTINATION", FROM_WORKER | WITH_TEXT | WITH_ERROR, 0, 0},
 	[REC_INTENT] = {"INTENT", FROM_WORKER | DURABLE, 0, 0},
 	[REC_OUTCOME] = {"OUTCOME", FROM_WORKER | DURABLE | WITH_TEXT | WITH_ERROR, 0, 0},
 	[REC_UNFETCHED] = {"UNFETCHED", FROM_WORKER | DURABLE | WITH_TEXT | WITH_ERROR, 0, 0},
@@ -124,6 +126,8 @@ const char *record_check(const struct record *record, size_t received_bytes, uns
 		return check_outcome(record);
 	if (record->kind == REC_INTENT && record->targets == 0)
 		return "an intent without a target";
+	if (record->kind == REC_DESTINATION && (record->error == ERR_NONE || record->index >= TARGETS_MAX))
+		return "a failure of no destination, or without an error";
 	if (record->kind == REC_RUN)
 		return check_run(record);
 	return NULL;

@@ -27,6 +27,7 @@ enum record_kind {
 	REC_STARTED,   /* to REC_RUN; fd: the program's stderr, to read until its end */
 	REC_EXITED,    /* to REC_WAIT; code: exit status, or 128 + signal */
 	REC_FAILED,    /* to any request: error, scope, code, text */
+	REC_NOTED,     /* to REC_DESTINATION */
 	REC_MATCHED,   /* to REC_MATCH; id: of the old message that this one is again, 0: none */
 	/* worker -> supervisor: requests, answered one at a time */
 	REC_CONNECT = 32, /* index: 0 the source, 1 + i destination i of the job */
@@ -36,6 +37,7 @@ enum record_kind {
 	REC_RUN,   /* index: destination (an mda); fd: its stdin; text: "sender\0recipient\0" */
 	REC_WAIT,  /* how did the program end? asked when its stderr has ended; when != 0: kill it first */
 	REC_MATCH, /* index: folder; id, hash, trace: was this one delivered before, under another UID or UIDL or the same UIDL? credited if so */
+	REC_DESTINATION, /* index: destination; error, scope, code, text: it is down, and nothing more is offered to it in this session */
 	/* worker -> supervisor: durable, numbered, acknowledged */
 	REC_INTENT = 64, /* id, targets, size, hash, trace, when */
 	REC_OUTCOME,     /* id, index: target, verdict, error, scope, code, text: the peer's words */
@@ -99,6 +101,7 @@ struct known_header {
 	uint64_t mark;         /* IMAP: every UID up to here has been planned or belongs to the baseline */
 	uint64_t item_count;   /* struct known_item, sorted by id: open, in doubt, or owed a disposal, and due now */
 	uint64_t key_count;    /* struct known_key, sorted by hash: all that the folder holds as far as we know */
+	uint64_t resting;      /* targets whose destination backs off: in no item's open, and not for new messages either */
 	uint8_t first_run;     /* nothing was ever planned here: first_run of the configuration applies */
 	uint8_t want_complete; /* a listing of everything is due: counts disagree, or a day has passed */
 	uint8_t reserved[6];

@@ -33,9 +33,9 @@ static void add_targets(struct refetching *refetching, const char *name)
 	char *const *recipients = config_recipients(refetching->mailbox, destination);
 
 	if (recipients == NULL)
-		refetching->targets[refetching->target_count++] = (struct state_target){destination->name, ""};
+		refetching->targets[refetching->target_count++] = (struct state_target){.destination = destination->name, .recipient = ""};
 	for (size_t i = 0; recipients != NULL && recipients[i] != NULL; i++)
-		refetching->targets[refetching->target_count++] = (struct state_target){destination->name, recipients[i]};
+		refetching->targets[refetching->target_count++] = (struct state_target){.destination = destination->name, .recipient = recipients[i]};
 }
 
 /* -- one message by its name -- */

@@ -153,6 +153,50 @@ static bool needs_attention(const struct line *line)
 	return line->config->enabled && (line->mailbox.failures != 0 || line->mailbox.stopped[0] != '\0' || line->counts.held != 0);
 }
 
+/* -- destinations -- */
+
+static void print_destination_text(const char *name, const struct destination_state *destination)
+{
+	char date[24], escaped[4 * sizeof(destination->last_error)];
+
+	if (destination->failures == 0)
+		return; /* nothing to say about one that works */
+	printf("destination %s is down\n", name);
+	printf("  down since    %s\n", when(date, destination->down_since));
+	printf("  last error    %s: %s\n", when(date, destination->last_error_at),
+		printable_into(escaped, sizeof(escaped), destination->last_error, strlen(destination->last_error)));
+	printf("  next try      %s, after %u failure%s\n", when(date, destination->retry_at), destination->failures, plural(destination->failures));
+}
+
+static void print_destination_json(const char *name, const struct destination_state *destination)
+{
+	bool down = destination->failures != 0;
+
+	printf("{\"name\":\"%s\"", name);
+	json_date("down_since", down ? destination->down_since : 0);
+	json_date("last_accepted", destination->accepted_at);
+	json_date("last_error_at", down ? destination->last_error_at : 0);
+	json_string("last_error", down ? destination->last_error : "");
+	json_date("back_off_until", down ? destination->retry_at : 0);
+	printf(",\"failures\":%u}", destination->failures);
+}
+
+static int print_destinations(const struct config *config, struct state *state, bool json, bool *attention, struct error *err)
+{
+	for (size_t i = 0; i < config->destination_count; i++) {
+		const char *name = config->destinations[i].name;
+		struct destination_state destination = {0};
+
+		if (state != NULL && state_destination_load(state, name, &destination, err) < 0)
+			return -1;
+		if (json && i != 0)
+			putchar(',');
+		(json ? print_destination_json : print_destination_text)(name, &destination);
+		*attention |= destination.failures != 0;
+	}
+	return 0;
+}
+
 static int print_all(const struct options *options, const struct config *config, struct state *state, bool *ret_attention, struct error *err)
 {
 	*ret_attention = false;
@@ -170,6 +214,10 @@ static int print_all(const struct options *options, const struct config *config,
 		(options->json ? print_json : print_text)(&line);
 		*ret_attention |= needs_attention(&line);
 	}
+	if (options->json)
+		printf("],\"destinations\":[");
+	if (print_destinations(config, state, options->json, ret_attention, err) < 0)
+		return -1;
 	if (options->json)
 		puts("]}");
 	return 0;

@@ -11,7 +11,7 @@
 struct known {
 	struct known_header header;
 	struct str items, keys;
-	int64_t target_ids[TARGETS_MAX]; /* 0: nothing was ever planned for it */
+	int64_t target_ids[TARGETS_MAX]; /* 0: nothing was ever planned for it, or it rests */
 	unsigned target_count;
 	int64_t now, least_s, most_s; /* least_s, most_s: the hands of the clock (clock.h) */
 	bool everything;              /* what is not due, too: for a list, which nothing is done about */
@@ -234,7 +234,9 @@ int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, ui
 	if (folder_load(state, folder_id, &folder, err) < 0)
 		return -1;
 	for (unsigned i = 0; i < target_count; i++)
-		if (target_find(state, &targets[i], false, &known.target_ids[i], err) < 0)
+		if (targets[i].resting)
+			known.header.resting |= UINT64_C(1) << i;
+		else if (target_find(state, &targets[i], false, &known.target_ids[i], err) < 0)
 			return -1;
 	known.header.first_run = folder.uidvalidity == FOLDER_UNPLANNED;
 	known.header.uidvalidity = uidvalidity;

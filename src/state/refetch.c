@@ -98,10 +98,9 @@ static int plan_again(
 	}
 	/* The row stays, and with it the number that X-Mailhaul-Id is made from. */
 	return sql_run(state, err,
-		"UPDATE message SET stage = ?1, disposal = ?2, disposal_folder = ?3, delivered_at = 0, delivered_clock = 0, attempts = 0, "
-		"first_failed_at = 0,"
-		" next_try = 0, fetch_error = NULL WHERE id IN (SELECT id FROM temp.chosen)",
-		SQL_NUMBER(STAGE_OPEN), SQL_NUMBER(disposal->what), SQL_TEXT(disposal->folder));
+		"UPDATE message SET stage = ?1, disposal = ?2, disposal_folder = ?3, retention = ?4, delivered_at = 0, delivered_clock = 0, "
+		"attempts = 0, first_failed_at = 0, next_try = 0, fetch_error = NULL WHERE id IN (SELECT id FROM temp.chosen)",
+		SQL_NUMBER(STAGE_OPEN), SQL_NUMBER(disposal->what), SQL_TEXT(disposal->folder), SQL_NUMBER(disposal->retention_s));
 }
 
 int state_refetch(struct state *state, const struct state_target *targets, unsigned target_count, const struct after_delivery *disposal,

@@ -53,9 +53,24 @@ int state_mailbox_open(
 	struct state *state, const struct config *config, const struct mailbox_config *mailbox, struct mailbox_state *ret_mailbox, struct error *err);
 int state_mailbox_store(struct state *state, const struct mailbox_state *mailbox, struct error *err);
 
+/* -- destination.c -- */
+struct destination_state {
+	unsigned failures; /* in a row; 0: it works, as far as we know */
+	unsigned clock;    /* enum backoff_clock of the current back-off */
+	int64_t retry_at;
+	int64_t down_since;                 /* of the first of these failures, or of those of the last time */
+	int64_t last_error_at, accepted_at; /* 0: never */
+	int last_error_kind;
+	char last_error[240]; /* in words; kept when it works again */
+};
+/* All zero if nothing was ever stored under that name. */
+int state_destination_load(struct state *state, const char *name, struct destination_state *ret_destination, struct error *err);
+int state_destination_store(struct state *state, const char *name, const struct destination_state *destination, struct error *err);
+
 /* -- folder.c, known.c, plan.c, apply.c, match.c; targets: the job's target table, in its order -- */
 struct state_target {
 	const char *destination, *recipient;
+	bool resting; /* its destination backs off: deliveries to it are not due */
 };
 int state_folder_open(struct state *state, int64_t mailbox_id, const char *name, int64_t *ret_folder_id, struct error *err);
 /* The targets that undelivered messages of the mailbox name, so that a job can serve them. Calls each once for every such pair; borrowed strings. */

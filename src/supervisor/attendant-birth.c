@@ -101,7 +101,7 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 	};
 	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++)
 		add_configured_targets(attendant, mailbox->deliver_to[i]);
-	attendant->configured_targets = job->target_count;
+	job->frozen = job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << job->target_count) - 1;
 	if (service->mode == JOB_CHECK && mailbox->on_refuse.destination != NULL)
 		add_configured_targets(attendant, mailbox->on_refuse.destination);
 	if (service->mode == JOB_HAUL && state_open_targets(service->state, attendant->mailbox_state.id, add_open_target, attendant, err) < 0)

@@ -14,7 +14,7 @@ static struct state_target target_of(const struct attendant *attendant, unsigned
 {
 	const struct target *target = &attendant->job.targets[index];
 
-	return (struct state_target){attendant->job.destinations[target->dest].name, target->recipient};
+	return (struct state_target){.destination = attendant->job.destinations[target->dest].name, .recipient = target->recipient};
 }
 
 /* The rule as it is configured now, whatever the worker was told: it must not be able to dispose of mail by a word. */
@@ -31,9 +31,9 @@ static void make_rule(const struct attendant *attendant, struct state_target *ta
 	assert(dest != NULL); /* validate.c */
 	recipients = config_recipients(mailbox, dest);
 	if (recipients == NULL)
-		targets[ret_rule->target_count++] = (struct state_target){dest->name, ""};
+		targets[ret_rule->target_count++] = (struct state_target){.destination = dest->name, .recipient = ""};
 	for (size_t i = 0; recipients != NULL && recipients[i] != NULL && ret_rule->target_count < TARGETS_MAX; i++)
-		targets[ret_rule->target_count++] = (struct state_target){dest->name, recipients[i]};
+		targets[ret_rule->target_count++] = (struct state_target){.destination = dest->name, .recipient = recipients[i]};
 }
 
 int attendant_refusal(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err)

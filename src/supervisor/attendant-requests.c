@@ -16,6 +16,7 @@
 #include "channel/channel.h"
 #include "mail/address.h"
 #include "supervisor/attendant.h"
+#include "supervisor/destinations.h"
 #include "supervisor/ledger.h"
 
 /* The connector gives up by itself after 30 s of connecting; a resolver may take longer than that, and has no deadline of its own. */
@@ -172,15 +173,11 @@ static int roll_back(struct attendant *attendant)
 	return -1;
 }
 
-static unsigned make_targets(const struct attendant *attendant, struct state_target *targets, uint64_t *ret_frozen)
+static unsigned make_targets(const struct attendant *attendant, struct state_target *targets)
 {
-	*ret_frozen = 0;
-	for (unsigned i = 0; i < attendant->job.target_count; i++) {
-		targets[i] =
-			(struct state_target){attendant->job.destinations[attendant->job.targets[i].dest].name, attendant->job.targets[i].recipient};
-		if (i < attendant->configured_targets)
-			*ret_frozen |= UINT64_C(1) << i;
-	}
+	for (unsigned i = 0; i < attendant->job.target_count; i++)
+		targets[i] = (struct state_target){.destination = attendant->job.destinations[attendant->job.targets[i].dest].name,
+			.recipient = attendant->job.targets[i].recipient};
 	return attendant->job.target_count;
 }
 
@@ -189,12 +186,15 @@ static int serve_folder(struct attendant *attendant, const struct record *reques
 	struct service *service = attendant->service;
 	struct state_target targets[TARGETS_MAX];
 	struct record answer = {.kind = REC_KNOWN};
-	uint64_t frozen;
-	unsigned count = make_targets(attendant, targets, &frozen);
+	uint64_t resting = destinations_resting(attendant);
+	unsigned count = make_targets(attendant, targets);
 	bool unmatched;
 	int64_t id;
 	int fd;
 
+	for (unsigned i = 0; i < count; i++)
+		targets[i].resting = (resting >> i & 1) != 0;
+	attendant->rested = attendant->rested || resting != 0;
 	/* What was reported is part of what is known. */
 	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
 		return -1;
@@ -219,8 +219,7 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 	struct service *service = attendant->service;
 	struct state_target targets[TARGETS_MAX];
 	struct record answer = {.kind = REC_PLANNED};
-	uint64_t frozen;
-	unsigned count = make_targets(attendant, targets, &frozen);
+	unsigned count = make_targets(attendant, targets);
 	const void *plan;
 	bool unmatched;
 	size_t len;
@@ -235,8 +234,8 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 		return roll_back(attendant);
 	result = folder_id(attendant, request, &id, err);
 	if (result == 0)
-		result = state_plan(service->state, id, request, plan, len, targets, count, frozen, &attendant->mailbox->after_delivery,
-			clock_wall_s(), &answer.id, err);
+		result = state_plan(service->state, id, request, plan, len, targets, count, attendant->job.frozen,
+			&attendant->mailbox->after_delivery, clock_wall_s(), &answer.id, err);
 	if (result == 0)
 		result = state_has_unmatched(service->state, id, &unmatched, err);
 	if (result == 0)
@@ -268,6 +267,21 @@ static int serve_match(struct attendant *attendant, const struct record *request
 		state_commit(service->state, err) < 0)
 		return roll_back(attendant);
 	attendant_send(attendant, &answer, NULL, 0);
+	return 0;
+}
+
+/* -- DESTINATION -- */
+
+static int serve_destination(struct attendant *attendant, const struct record *request, struct error *err)
+{
+	struct error why;
+
+	if (attendant->service->mode != JOB_HAUL || request->index >= attendant->job.destination_count)
+		return nonsense(err, "a back-off of what is not its own");
+	error_code(&why, request->error, SCOPE_DESTINATION, (int)request->code, "%.*s", (int)request->len, request->text);
+	if (destinations_note_failure(attendant, request->index, &why, err) < 0)
+		return -1;
+	attendant_send(attendant, &(struct record){.kind = REC_NOTED}, NULL, 0);
 	return 0;
 }
 
@@ -399,6 +413,8 @@ int attendant_serve(struct attendant *attendant, const struct record *request, c
 		return serve_plan(attendant, request, fds[0], err);
 	case REC_MATCH:
 		return serve_match(attendant, request, err);
+	case REC_DESTINATION:
+		return serve_destination(attendant, request, err);
 	case REC_WANT_FILE:
 		return serve_file(attendant, err);
 	case REC_RUN:

@@ -50,12 +50,14 @@ int attendant_apply(struct attendant *attendant, const struct record *record, in
 	struct state_target targets[TARGETS_MAX];
 
 	for (unsigned i = 0; i < attendant->job.target_count; i++)
-		targets[i] =
-			(struct state_target){attendant->job.destinations[attendant->job.targets[i].dest].name, attendant->job.targets[i].recipient};
+		targets[i] = (struct state_target){.destination = attendant->job.destinations[attendant->job.targets[i].dest].name,
+			.recipient = attendant->job.targets[i].recipient};
 	if (state_apply(attendant->service->state, attendant->mailbox_state.id, record, targets, attendant->job.target_count, now, err) < 0)
 		return -1;
-	if (record->kind == REC_OUTCOME && record->verdict == VERDICT_ACCEPTED)
-		attendant->mailbox_state.last_mail = now; /* stored when the session ends */
+	if (record->kind == REC_OUTCOME && record->verdict == VERDICT_ACCEPTED) { /* both stored when the session ends */
+		attendant->mailbox_state.last_mail = now;
+		attendant->accepted |= UINT64_C(1) << attendant->job.targets[record->index].dest;
+	}
 	return attendant_refusal(attendant, record, now, ret_end, err);
 }
 
@@ -344,13 +346,15 @@ static int drop_removed_targets(struct attendant *attendant, struct error *err)
 	return 0;
 }
 
-int attendant_start(struct service *service, const struct mailbox_config *mailbox, struct attendant **ret_attendant, struct error *err)
+int attendant_start(
+	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err)
 {
 	struct attendant *attendant = xcalloc(1, sizeof(*attendant));
 	int result;
 
 	attendant->service = service;
 	attendant->mailbox = mailbox;
+	attendant->insistent = insistent;
 	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
 	attendant->lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd = attendant->waiting_fd = -1;
 	attendant->worker.pidfd = -1;

@@ -29,6 +29,7 @@ struct service {
 	char *host; /* our own name */
 	enum job_mode mode;
 	const char *trace; /* mailbox whose wire is logged, or NULL */
+	bool attended;     /* a person is watching */
 	/* An attendant has come to its end; error.kind ERR_NONE: well. It may be freed in here. */
 	void (*finished)(struct service *, struct attendant *, const struct error *);
 	void (*progress)(struct service *, struct attendant *, const struct record *); /* NULL: nobody watches */
@@ -50,7 +51,10 @@ struct attendant {
 	struct mailbox_state mailbox_state;
 	struct log log;
 	struct job job;
-	unsigned configured_targets; /* the first ones of the job: what new messages go to; the others are of older messages */
+	bool insistent; /* back-offs of its destinations are not obeyed: each is tried once */
+	/* Destinations of the job, bit i is number i: failed in this session; accepted mail that is not noted yet; as noted, for the log. */
+	uint64_t failed, accepted, recovered;
+	bool rested; /* some destination was left out */
 	int lock_fd, channel_fd;
 	int64_t *folder_ids; /* per folder of the configuration (POP3: one), 0: not opened yet */
 	/* the worker */
@@ -80,8 +84,10 @@ struct attendant {
 	bool complained;                /* check and list: a REPORT_FAILED has said what is wrong */
 };
 
-/* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. -1: nothing was started; finished is not called. */
-int attendant_start(struct service *service, const struct mailbox_config *mailbox, struct attendant **ret_attendant, struct error *err);
+/* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. insistent: a person wants it now, whatever has failed before. -1: nothing was
+ * started; finished is not called. */
+int attendant_start(
+	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err);
 void attendant_stop(struct attendant *attendant); /* leave at the next message boundary */
 void attendant_kill(struct attendant *attendant); /* now */
 void attendant_free(struct attendant *attendant);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "policy/policy.h"
@@ -10,7 +11,7 @@
 
 static bool is_trouble_of_the_mailbox(const struct error *err)
 {
-	return err->kind != ERR_NONE && err->scope != SCOPE_MESSAGE && err->scope != SCOPE_RECIPIENT && err->scope != SCOPE_FOLDER;
+	return err->kind != ERR_NONE && (err->scope == SCOPE_MAILBOX || err->scope == SCOPE_PROGRAM);
 }
 
 void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t random)
@@ -30,29 +31,70 @@ void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t
 	snprintf(mailbox->last_error, sizeof(mailbox->last_error), "%s", err->kind != ERR_NONE ? err->text : "");
 	if (err->kind != ERR_NONE)
 		mailbox->last_error_at = now_s;
-	if (health_is_news(&before, mailbox))
+	if (health_is_news(before.last_error, mailbox->last_error))
 		mailbox->error_since = err->kind != ERR_NONE ? now_s : 0;
 }
 
-bool health_is_news(const struct mailbox_state *before, const struct mailbox_state *after)
+bool health_is_news(const char *before, const char *after)
 {
 	static const char numbers[] = "0123456789.+ "; /* Dovecot: (0.001 + 0.000 secs) */
-	const char *a = before->last_error, *b = after->last_error;
 
-	for (;; a++, b++) {
-		a += strspn(a, numbers);
-		b += strspn(b, numbers);
-		if (*a != *b)
+	for (;; before++, after++) {
+		before += strspn(before, numbers);
+		after += strspn(after, numbers);
+		if (*before != *after)
 			return true;
-		if (*a == '\0')
+		if (*before == '\0')
 			return false;
 	}
 }
 
 void health_log(const struct mailbox_state *before, const struct mailbox_state *after, bool attended, const struct log *log, const struct error *err)
 {
+	bool is_news = attended || health_is_news(before->last_error, after->last_error);
+
+	if (err->kind != ERR_NONE && err->scope == SCOPE_DESTINATION)
+		is_news = false; /* said once for all mailboxes that deliver there */
 	if (err->kind != ERR_NONE)
-		log_say(log, attended || health_is_news(before, after) ? LEVEL_WARNING : LEVEL_INFO, "mailbox_failed", "%s", err->text);
+		log_say(log, is_news ? LEVEL_WARNING : LEVEL_INFO, "mailbox_failed", "%s", err->text);
 	else if (before->failures != 0)
 		log_say(log, LEVEL_NOTICE, "mailbox_recovered", "works again; the last error was: %s", before->last_error);
+}
+
+/* -- destinations -- */
+
+void health_note_destination(struct destination_state *destination, const struct error *err, int64_t now_s, uint32_t random)
+{
+	if (err->kind == ERR_NONE) {
+		destination->failures = 0;
+		destination->retry_at = 0;
+		destination->accepted_at = now_s;
+		return;
+	}
+	if (destination->failures++ == 0)
+		destination->down_since = now_s;
+	destination->clock = backoff_clock_of(err->kind);
+	destination->retry_at = now_s + backoff_jittered(backoff_s((enum backoff_clock)destination->clock, destination->failures), random);
+	destination->last_error_kind = (int)err->kind;
+	destination->last_error_at = now_s;
+	snprintf(destination->last_error, sizeof(destination->last_error), "%s", err->text);
+}
+
+void health_log_failure(const char *name, const struct destination_state *before, const struct destination_state *after, bool attended)
+{
+	bool is_news = attended || before->failures == 0 || health_is_news(before->last_error, after->last_error);
+	const struct log log = {.key = "destination", .value = name};
+	char since[24];
+
+	log_say(&log, is_news ? LEVEL_WARNING : LEVEL_INFO, "destination_down", "%s (down since %s)", after->last_error,
+		clock_iso8601(since, after->down_since));
+}
+
+void health_log_recovery(const char *name, const struct destination_state *now)
+{
+	const struct log log = {.key = "destination", .value = name};
+	char since[24];
+
+	log_say(&log, LEVEL_NOTICE, "destination_recovered", "destination %s works again; it was down since %s", name,
+		clock_iso8601(since, now->down_since));
 }

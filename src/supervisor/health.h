@@ -1,20 +1,27 @@
-/* health.h - what the end of a session means for its mailbox: back-off, last error, and whether it is news. Pure but for log_health. */
+/* health.h - what the end of a session means for its mailbox, and a failure for a destination: back-off, last error, and whether it is news. Pure but
+ * for what logs. */
 #ifndef MAILHAUL_SUPERVISOR_HEALTH_H
 #define MAILHAUL_SUPERVISOR_HEALTH_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+struct destination_state;
 struct error;
 struct log;
 struct mailbox_state;
 
-/* Notes in mailbox how a session ended (ERR_NONE: well) at now_s, wall clock; random: 32 random bits for the back-off's jitter. An error of single messages or
- * folders is shown, but is no failure of the mailbox. */
+/* Notes in mailbox how a session ended (ERR_NONE: well) at now_s, wall clock; random: 32 random bits for the back-off's jitter. An error of single
+ * messages, folders or destinations is shown, but is no failure of the mailbox. */
 void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t random);
 /* The same trouble in the same words, or in words that differ only in numbers (how long the server took to say no)? */
-bool health_is_news(const struct mailbox_state *before, const struct mailbox_state *after);
+bool health_is_news(const char *before, const char *after);
 /* One line per change of state: a warning when it is news, or when a person is watching. */
 void health_log(const struct mailbox_state *before, const struct mailbox_state *after, bool attended, const struct log *log, const struct error *err);
+
+/* The same for a destination: it failed, or (ERR_NONE) has accepted something, which ends its back-off. */
+void health_note_destination(struct destination_state *destination, const struct error *err, int64_t now_s, uint32_t random);
+void health_log_failure(const char *name, const struct destination_state *before, const struct destination_state *after, bool attended);
+void health_log_recovery(const char *name, const struct destination_state *now);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
+#include "supervisor/destinations.h"
 #include "supervisor/health.h"
 #include "supervisor/ledger.h"
 #include "supervisor/privileges.h"
@@ -97,8 +98,20 @@ static void print_report(const char *mailbox, enum report what, const char *text
 
 /* -- how a session ended -- */
 
-/* Keeps in the state how it ended. 0, or -1 when the database is busy. */
-static int record_end(struct supervisor *supervisor, struct mailbox_state *mailbox, const struct log *log, const struct error *err)
+static int store_end(struct state *state, const struct mailbox_state *mailbox, struct attendant *attendant, struct error *err)
+{
+	if (state_begin(state, err) < 0)
+		return -1;
+	if (state_mailbox_store(state, mailbox, err) == 0 && (attendant == NULL || destinations_note_accepted(attendant, err) == 0) &&
+		state_commit(state, err) == 0)
+		return 0;
+	state_rollback(state);
+	return -1;
+}
+
+/* Keeps in the state how it ended; attendant NULL: before it began. 0, or -1 when the database is busy. */
+static int record_end(
+	struct supervisor *supervisor, struct mailbox_state *mailbox, struct attendant *attendant, const struct log *log, const struct error *err)
 {
 	struct mailbox_state before = *mailbox;
 	struct error problem;
@@ -108,9 +121,7 @@ static int record_end(struct supervisor *supervisor, struct mailbox_state *mailb
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		random = (uint32_t)now;
 	health_note(mailbox, err, now, random);
-	if (state_begin(supervisor->service.state, &problem) < 0 || state_mailbox_store(supervisor->service.state, mailbox, &problem) < 0 ||
-		state_commit(supervisor->service.state, &problem) < 0) {
-		state_rollback(supervisor->service.state);
+	if (store_end(supervisor->service.state, mailbox, attendant, &problem) < 0) {
 		if (problem.kind == ERR_TEMP) {
 			*mailbox = before;
 			return -1;
@@ -118,6 +129,8 @@ static int record_end(struct supervisor *supervisor, struct mailbox_state *mailb
 		on_state_failure(supervisor, &problem);
 	}
 	health_log(&before, mailbox, supervisor->options->attended, log, err);
+	if (attendant != NULL)
+		destinations_log_accepted(attendant);
 	return 0;
 }
 
@@ -162,7 +175,7 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 	progress_clear();
 	/* Its last outcomes before anything else; if another mailhaul has the database, a little later. */
 	if (hauling && (ledger_commit(service->ledger, NULL) < 0 ||
-			       (!canceled && record_end(supervisor, &attendant->mailbox_state, &attendant->log, err) < 0))) {
+			       (!canceled && record_end(supervisor, &attendant->mailbox_state, attendant, &attendant->log, err) < 0))) {
 		attendant->retry_event = sd_event_source_disable_unref(attendant->retry_event);
 		if (sd_event_add_time_relative(
 			    service->event, &attendant->retry_event, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_ending_retry, attendant) < 0)
@@ -170,6 +183,8 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 		return;
 	}
 	note_exit_code(supervisor, policy_exit_code(err->kind, err->scope));
+	if (attendant->rested)
+		note_exit_code(supervisor, EX_TEMPFAIL); /* something was left for later */
 	retire(supervisor, attendant);
 }
 
@@ -184,8 +199,14 @@ static void record_failed_start(struct supervisor *supervisor, const struct post
 
 	if (err->kind != ERR_CONFIG ||
 		state_mailbox_open(supervisor->service.state, supervisor->service.config, post->mailbox, &mailbox, &problem) < 0 ||
-		record_end(supervisor, &mailbox, &log, err) < 0)
+		record_end(supervisor, &mailbox, NULL, &log, err) < 0)
 		log_say(&log, LEVEL_WARNING, "mailbox_failed", "%s", err->text);
+}
+
+/* A person wants it now. */
+static bool is_insisted_on(const struct supervisor *supervisor, const struct post *post)
+{
+	return post->named || supervisor->options->attended;
 }
 
 /* -1: another mailhaul has the database for a moment. */
@@ -193,7 +214,7 @@ static int start_post(struct supervisor *supervisor, struct post *post)
 {
 	struct error err = {0};
 
-	if (attendant_start(&supervisor->service, post->mailbox, &post->attendant, &err) == 0) {
+	if (attendant_start(&supervisor->service, post->mailbox, is_insisted_on(supervisor, post), &post->attendant, &err) == 0) {
 		supervisor->running++;
 		supervisor->busy = 0;
 		return 0;
@@ -213,6 +234,7 @@ static int start_post(struct supervisor *supervisor, struct post *post)
 static bool is_due(struct supervisor *supervisor, const struct post *post)
 {
 	const struct schedule_wish wish = {.named = post->named, .attended = supervisor->options->attended};
+	const struct log log = {.key = "mailbox", .value = post->mailbox->name};
 	struct mailbox_state mailbox;
 	struct error err;
 
@@ -220,11 +242,16 @@ static bool is_due(struct supervisor *supervisor, const struct post *post)
 		return true;
 	if (state_mailbox_open(supervisor->service.state, supervisor->service.config, post->mailbox, &mailbox, &err) < 0)
 		return true; /* starting it will say what is wrong */
-	if (schedule_is_due(&mailbox, wish, clock_wall_s()))
+	if (!schedule_is_due(&mailbox, wish, clock_wall_s())) {
+		note_exit_code(supervisor, policy_exit_code((enum error_kind)mailbox.last_error_kind, SCOPE_MAILBOX));
+		log_say(&log, LEVEL_INFO, "backing_off", "not tried now, because it failed before; name it on the command line to try at once");
+		return false;
+	}
+	if (is_insisted_on(supervisor, post) || !destinations_all_rest(&supervisor->service, post->mailbox))
 		return true;
-	note_exit_code(supervisor, policy_exit_code((enum error_kind)mailbox.last_error_kind, SCOPE_MAILBOX));
-	log_say(&(struct log){.key = "mailbox", .value = post->mailbox->name}, LEVEL_INFO, "backing_off",
-		"not tried now, because it failed before; name it on the command line to try at once");
+	note_exit_code(supervisor, EX_TEMPFAIL);
+	log_say(&log, LEVEL_INFO, "backing_off",
+		"not tried now, because all that it delivers to is down; name it on the command line to try at once");
 	return false;
 }
 
@@ -454,6 +481,7 @@ int supervisor_run(const struct config *config, struct spawner *spawner, const s
 		.host = own_name(),
 		.mode = options->mode,
 		.trace = options->trace,
+		.attended = options->attended,
 		.finished = on_finished,
 		.progress = options->show_progress ? on_progress : NULL,
 		.report = options->mode != JOB_HAUL ? on_report : NULL,

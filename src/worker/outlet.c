@@ -1,5 +1,8 @@
 #include "worker/outlet.h"
 
+#include <string.h>
+
+#include "channel/channel.h"
 #include "channel/job.h"
 #include "dest/dest.h"
 
@@ -21,16 +24,37 @@ void outlet_init(struct outlet *outlet, const struct job *job, unsigned index, s
 		.tls = tls,
 	};
 
-	*outlet = (struct outlet){.dest = dest_new(&context), .config = &job->destinations[index]};
+	*outlet = (struct outlet){.dest = dest_new(&context), .config = &job->destinations[index], .index = index};
+	if (job->mode == JOB_HAUL)
+		outlet->channel = channel;
+}
+
+/* So that it backs off, for all mailboxes. What is no fault of its own (our disk, a stop) is told otherwise. */
+static void tell_failure(const struct outlet *outlet)
+{
+	const struct error *why = &outlet->error;
+	struct record report = {.kind = REC_DESTINATION,
+			      .index = outlet->index,
+			      .error = (uint8_t)why->kind,
+			      .scope = SCOPE_DESTINATION,
+			      .code = (uint32_t)why->code},
+		      answer;
+
+	if (outlet->channel == NULL || why->scope != SCOPE_DESTINATION)
+		return;
+	record_set_text(&report, why->text, strlen(why->text));
+	(void)channel_call(outlet->channel, &report, NULL, 0, REC_NOTED, &answer, NULL, 0, NULL); /* unheard, it is tried more often than it should */
 }
 
 bool outlet_ready(struct outlet *outlet)
 {
+	struct error lost;
+
 	if (outlet->down || outlet->open)
 		return outlet->open;
 	outlet->accepted = 0;
-	if (dest_open(outlet->dest, &outlet->error) < 0)
-		outlet->down = true;
+	if (dest_open(outlet->dest, &lost) < 0)
+		outlet_stop(outlet, &lost);
 	else
 		outlet->open = true;
 	return outlet->open;
@@ -41,6 +65,7 @@ void outlet_stop(struct outlet *outlet, const struct error *err)
 	outlet->open = false;
 	outlet->down = true;
 	outlet->error = *err;
+	tell_failure(outlet);
 }
 
 void outlet_lost(struct outlet *outlet, const struct error *err)

@@ -18,6 +18,8 @@ struct tls_summary;
 struct outlet {
 	struct dest *dest;
 	const struct dest_config *config;
+	struct channel *channel;
+	unsigned index;       /* in the job */
 	bool open, down;      /* down: nothing more is offered in this session */
 	unsigned outstanding; /* offered, no verdict yet */
 	unsigned accepted;    /* since it was opened: a destination that takes nothing is not opened twice */

@@ -31,6 +31,7 @@ struct view {
 	struct listing_gap gap; /* messages without a key */
 	bool by_key;            /* POP3, or a complete IMAP listing: the keys decide, not the mark */
 	const struct mailbox_config *mailbox;
+	uint64_t frozen; /* targets of new messages */
 	bool first_run, renumbered;
 	bool everything; /* list: what is settled, too */
 };
@@ -116,7 +117,8 @@ static void add_new(struct view *view, const struct listed *entry)
 	item->uid = entry->uid;
 	/* With a retention it is known and left alone, until the supervisor says that it is due. */
 	item->dispose = view->mailbox->after_delivery.retention_s == 0 ? view->mailbox->after_delivery.what : DISPOSE_KEEP;
-	item->open = packed.baseline ? 0 : UINT64_MAX;
+	item->open = packed.baseline ? 0 : view->frozen & ~view->header->resting;
+	item->held_back = (view->frozen & view->header->resting) != 0;
 	item->settled = packed.baseline;
 	view->plan->baseline_count += packed.baseline;
 }
@@ -287,7 +289,7 @@ static void open_view(struct view *view, struct plan *plan, struct session *sess
 {
 	const struct known_header *header = plan->known;
 
-	*view = (struct view){.plan = plan, .header = header, .mailbox = session->job->mailbox};
+	*view = (struct view){.plan = plan, .header = header, .mailbox = session->job->mailbox, .frozen = session->job->frozen};
 	view->items = (const void *)(header + 1);
 	view->keys = (const void *)(view->items + header->item_count);
 	view->numbers = xcalloc(header->item_count, sizeof(*view->numbers));

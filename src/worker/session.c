@@ -46,8 +46,8 @@ void session_init(struct session *session, const struct job *job, struct channel
 		outlet_init(&session->outlets[i], job, i, channel, secrets[1 + i], directories[i], job->mode == JOB_CHECK ? &session->tls : NULL,
 			trace, channel);
 	for (unsigned i = 0; i < job->destination_count; i++) {
-		session->outlets[i].error = refusals[i];
-		session->outlets[i].down = refusals[i].kind != ERR_NONE;
+		if (refusals[i].kind != ERR_NONE)
+			outlet_stop(&session->outlets[i], &refusals[i]);
 	}
 }
 

@@ -224,9 +224,7 @@ static void sync_outlets(struct transfer *transfer)
 		struct error lost = {0};
 
 		if (outlet->unsynced && dest_sync(outlet->dest, &lost) < 0) {
-			outlet->down = true;
-			outlet->open = false;
-			outlet->error = lost;
+			outlet_stop(outlet, &lost);
 			if (session->trouble.kind == ERR_NONE)
 				session->trouble = lost;
 		}

@@ -68,7 +68,8 @@ static int begin(void **ctx)
 		attendant->worker.pidfd = -1;
 	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
 	attendant->folder_ids = xcalloc(2, sizeof(*attendant->folder_ids));
-	attendant->job.destination_count = attendant->job.target_count = attendant->configured_targets = 1;
+	attendant->job.destination_count = attendant->job.target_count = 1;
+	attendant->job.frozen = 1;
 	attendant->job.destinations = xmalloc(sizeof(bench->dests));
 	memcpy(attendant->job.destinations, bench->dests, sizeof(bench->dests));
 	attendant->job.targets[0] = (struct target){0, xstrdup("anna@home")};

@@ -72,17 +72,54 @@ static void test_trouble_is_dated_by_its_beginning(void **unused)
 
 static void test_single_messages_and_folders_are_no_failure(void **unused)
 {
-	static const enum error_scope small[] = {SCOPE_MESSAGE, SCOPE_RECIPIENT, SCOPE_FOLDER};
-	static const enum error_scope large[] = {SCOPE_MAILBOX, SCOPE_DESTINATION, SCOPE_PROGRAM};
+	static const struct {
+		enum error_scope scope;
+		unsigned failures;
+	} cases[] = {
+		{SCOPE_MESSAGE, 0},
+		{SCOPE_RECIPIENT, 0},
+		{SCOPE_FOLDER, 0},
+		{SCOPE_DESTINATION, 0}, /* which has a back-off of its own */
+		{SCOPE_MAILBOX, 1},
+		{SCOPE_PROGRAM, 1},
+	};
 
 	(void)unused;
-	for (size_t i = 0; i < 3; i++) {
-		struct mailbox_state mailbox = end_with((struct mailbox_state){0}, ERR_TEMP, small[i], "later");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct mailbox_state mailbox = end_with((struct mailbox_state){0}, ERR_TEMP, cases[i].scope, "later");
 
-		assert_int_equal(mailbox.failures, 0);
+		assert_int_equal(mailbox.failures, cases[i].failures);
 		assert_string_equal(mailbox.last_error, "later");
-		assert_int_equal(end_with(mailbox, ERR_TEMP, large[i], "later").failures, 1);
 	}
+}
+
+static void test_destinations_back_off_until_they_accept(void **unused)
+{
+	static const struct error well = {0};
+	struct destination_state destination = {0};
+	struct error err;
+
+	(void)unused;
+	error_set(&err, ERR_TEMP, SCOPE_DESTINATION, "refused");
+	for (unsigned i = 1; i <= 6; i++) {
+		health_note_destination(&destination, &err, NOW + i, HALF);
+		assert_int_equal(destination.failures, i);
+		assert_int_equal(destination.clock, BACKOFF_NETWORK);
+		assert_int_equal(destination.retry_at, NOW + i + backoff_jittered(backoff_s(BACKOFF_NETWORK, i), HALF));
+		assert_int_equal(destination.down_since, NOW + 1);
+		assert_int_equal(destination.last_error_at, NOW + i);
+		assert_string_equal(destination.last_error, "refused");
+	}
+	error_set(&err, ERR_AUTH, SCOPE_DESTINATION, "no");
+	health_note_destination(&destination, &err, NOW + 7, HALF);
+	assert_int_equal(destination.clock, BACKOFF_LOGIN);
+	health_note_destination(&destination, &well, NOW + 8, HALF);
+	assert_int_equal(destination.failures, 0);
+	assert_int_equal(destination.retry_at, 0);
+	assert_int_equal(destination.accepted_at, NOW + 8);
+	health_note_destination(&destination, &err, NOW + 9, HALF);
+	assert_int_equal(destination.failures, 1);
+	assert_int_equal(destination.down_since, NOW + 9);
 }
 
 static void test_news(void **unused)
@@ -101,13 +138,8 @@ static void test_news(void **unused)
 	};
 
 	(void)unused;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct mailbox_state before = {0}, after = {0};
-
-		strcpy(before.last_error, cases[i].before);
-		strcpy(after.last_error, cases[i].after);
-		assert_int_equal(health_is_news(&before, &after), cases[i].news);
-	}
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(health_is_news(cases[i].before, cases[i].after), cases[i].news);
 }
 
 int main(void)
@@ -117,6 +149,7 @@ int main(void)
 		cmocka_unit_test(test_success_ends_it),
 		cmocka_unit_test(test_trouble_is_dated_by_its_beginning),
 		cmocka_unit_test(test_single_messages_and_folders_are_no_failure),
+		cmocka_unit_test(test_destinations_back_off_until_they_accept),
 		cmocka_unit_test(test_news),
 	};
 

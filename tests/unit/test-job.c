@@ -71,6 +71,7 @@ static struct job make_job(const struct config *config, const char *mailbox)
 		.destinations = config->destinations,
 		.destination_count = (unsigned)config->destination_count,
 		.target_count = 3,
+		.frozen = 5,
 	};
 
 	job.targets[0] = (struct target){0, xstrdup("")};
@@ -209,6 +210,7 @@ static void test_every_field(void **state)
 	assert_int_equal(copy->destination_count, 5);
 	check_destinations(copy->destinations);
 	assert_int_equal(copy->target_count, 3);
+	assert_int_equal(copy->frozen, 5);
 	assert_int_equal(copy->targets[2].dest, 4);
 	assert_string_equal(copy->targets[0].recipient, "");
 	assert_string_equal(copy->targets[2].recipient, "bert@example.org");

@@ -15,6 +15,8 @@ static struct record sound(enum record_kind kind)
 {
 	struct record record = {.kind = (uint16_t)kind, .seq = 1, .id = 7, .targets = 1, .verdict = VERDICT_ACCEPTED};
 
+	if (kind == REC_DESTINATION)
+		record.error = ERR_TEMP;
 	if (kind == REC_RUN)
 		record_set_text(&record, "a@b\0c@d", 8);
 	return record;
@@ -46,6 +48,7 @@ static const struct rule rules[] = {
 	{REC_STARTED, false, 1, 1, false},
 	{REC_EXITED, false, 0, 0, false},
 	{REC_FAILED, false, 0, 0, true},
+	{REC_NOTED, false, 0, 0, false},
 	{REC_MATCHED, false, 0, 0, false},
 	{REC_CONNECT, true, 0, 0, false},
 	{REC_FOLDER, true, 0, 0, false},
@@ -54,6 +57,7 @@ static const struct rule rules[] = {
 	{REC_RUN, true, 1, 1, true},
 	{REC_WAIT, true, 0, 0, false},
 	{REC_MATCH, true, 0, 0, false},
+	{REC_DESTINATION, true, 0, 0, true},
 	{REC_INTENT, true, 0, 0, false},
 	{REC_OUTCOME, true, 0, 0, true},
 	{REC_UNFETCHED, true, 0, 0, true},
@@ -133,6 +137,12 @@ static void test_enumerators(void **unused)
 	}
 	record = sound(REC_OUTCOME);
 	record.index = TARGETS_MAX;
+	assert_non_null(check(&record, 0, true));
+	record = sound(REC_DESTINATION);
+	record.index = TARGETS_MAX;
+	assert_non_null(check(&record, 0, true));
+	record = sound(REC_DESTINATION);
+	record.error = ERR_NONE;
 	assert_non_null(check(&record, 0, true));
 	record = sound(REC_END);
 	record.error = ERR_CANCELED + 1;

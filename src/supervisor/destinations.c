@@ -1,0 +1,111 @@
+#include "supervisor/destinations.h"
+
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "policy/policy.h"
+#include "supervisor/attendant.h"
+#include "supervisor/health.h"
+
+bool destination_rests(struct service *service, const char *name)
+{
+	struct destination_state destination;
+
+	return state_destination_load(service->state, name, &destination, NULL) == 0 && destination.failures != 0 &&
+	       !backoff_is_over((enum backoff_clock)destination.clock, destination.retry_at, clock_wall_s());
+}
+
+bool destinations_all_rest(struct service *service, const struct mailbox_config *mailbox)
+{
+	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++)
+		if (!destination_rests(service, mailbox->deliver_to[i]))
+			return false;
+	return true;
+}
+
+uint64_t destinations_resting(struct attendant *attendant)
+{
+	const struct job *job = &attendant->job;
+	uint64_t resting = 0, targets = 0;
+
+	if (job->mode != JOB_HAUL)
+		return 0;
+	for (unsigned i = 0; i < job->destination_count; i++)
+		/* Whoever insists tries each once. */
+		if ((!attendant->insistent || (attendant->failed >> i & 1) != 0) && destination_rests(attendant->service, job->destinations[i].name))
+			resting |= UINT64_C(1) << i;
+	for (unsigned i = 0; i < job->target_count; i++)
+		if ((resting >> job->targets[i].dest & 1) != 0)
+			targets |= UINT64_C(1) << i;
+	return targets;
+}
+
+static int store_failure(struct attendant *attendant, const char *name, const struct error *why, struct destination_state *ret_before,
+	struct destination_state *ret_after, struct error *err)
+{
+	struct state *state = attendant->service->state;
+	int64_t now = clock_wall_s();
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		random = (uint32_t)now;
+	if (state_begin(state, err) < 0)
+		return -1;
+	if (state_destination_load(state, name, ret_before, err) == 0) {
+		*ret_after = *ret_before;
+		health_note_destination(ret_after, why, now, random);
+		if (state_destination_store(state, name, ret_after, err) == 0 && state_commit(state, err) == 0)
+			return 0;
+	}
+	state_rollback(state);
+	return -1;
+}
+
+int destinations_note_failure(struct attendant *attendant, unsigned index, const struct error *why, struct error *err)
+{
+	const char *name = attendant->job.destinations[index].name;
+	struct destination_state before, after;
+
+	if (store_failure(attendant, name, why, &before, &after, err) < 0)
+		return -1;
+	attendant->failed |= UINT64_C(1) << index;
+	health_log_failure(name, &before, &after, attendant->service->attended);
+	return 0;
+}
+
+int destinations_note_accepted(struct attendant *attendant, struct error *err)
+{
+	struct state *state = attendant->service->state;
+	const struct error well = {0};
+	uint64_t accepted = attendant->accepted & ~attendant->failed;
+
+	attendant->recovered = 0;
+	for (unsigned i = 0; i < attendant->job.destination_count; i++) {
+		const char *name = attendant->job.destinations[i].name;
+		struct destination_state destination;
+
+		if ((accepted >> i & 1) == 0)
+			continue;
+		if (state_destination_load(state, name, &destination, err) < 0)
+			return -1;
+		if (destination.failures != 0)
+			attendant->recovered |= UINT64_C(1) << i;
+		health_note_destination(&destination, &well, clock_wall_s(), 0);
+		if (state_destination_store(state, name, &destination, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+void destinations_log_accepted(struct attendant *attendant)
+{
+	for (unsigned i = 0; i < attendant->job.destination_count; i++) {
+		const char *name = attendant->job.destinations[i].name;
+		struct destination_state destination;
+
+		if ((attendant->recovered >> i & 1) != 0 && state_destination_load(attendant->service->state, name, &destination, NULL) == 0)
+			health_log_recovery(name, &destination);
+	}
+	attendant->recovered = 0;
+	attendant->accepted = 0;
+}

@@ -1,0 +1,28 @@
+/* destinations.h - which destinations are down. Workers tell when one fails; what they deliver tells when it works again; the state keeps it for all
+ * mailboxes. While one rests, nothing is fetched for it and nobody connects to it. */
+#ifndef MAILHAUL_SUPERVISOR_DESTINATIONS_H
+#define MAILHAUL_SUPERVISOR_DESTINATIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct attendant;
+struct destination_state;
+struct error;
+struct mailbox_config;
+struct service;
+
+/* Has it failed, and is its time not yet over? A state that cannot be read now rests nobody: whoever tries says what is wrong. */
+bool destination_rests(struct service *service, const char *name);
+/* So nothing could be delivered that is fetched from this mailbox. */
+bool destinations_all_rest(struct service *service, const struct mailbox_config *mailbox);
+/* The targets of the attendant's job that are to be left out now: bit i is target i. */
+uint64_t destinations_resting(struct attendant *attendant);
+
+/* A worker says that destination index of its job is down. Own transaction; may be busy. */
+int destinations_note_failure(struct attendant *attendant, unsigned index, const struct error *why, struct error *err);
+/* Those that have accepted something in this session work. Inside a transaction; what has changed is logged by the second, after the commit. */
+int destinations_note_accepted(struct attendant *attendant, struct error *err);
+void destinations_log_accepted(struct attendant *attendant);
+
+#endif

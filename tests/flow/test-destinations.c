@@ -1,0 +1,218 @@
+/* test-destinations.c - several destinations, one of them down: the real program between scripted servers, which count what is fetched and tried. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "tests/lib/agent.h"
+#include "tests/lib/peer.h"
+
+#define LETTER "Return-Path: <ben@far.example>\r\nSubject: one\r\n\r\nfirst\r\n"
+_Static_assert(sizeof(LETTER) - 1 == 55, "as the server lists it");
+
+static const struct step source_enters[] = {
+	S("+OK ready"), C("CAPA"), S("+OK"), S("PIPELINING"), S("."), C("USER anna"), C("PASS secret"), S("+OK"), S("+OK"), C("STAT"), END};
+static const struct step lists_one[] = {
+	PLAY(source_enters), S("+OK 1 55"), C("LIST"), C("UIDL"), S("+OK"), S("1 55"), S("."), S("+OK"), S("1 a"), S("."), END};
+static const struct step lists_two[] = {
+	PLAY(source_enters), S("+OK 2 110"), C("LIST"), C("UIDL"), S("+OK"), S("1 55"), S("2 55"), S("."), S("+OK"), S("1 a"), S("2 b"), S("."), END};
+#define HANDS_OUT(number) C("RETR " number), S("+OK"), RAW(LETTER), S(".")
+#define LEAVES C("QUIT"), S("+OK bye")
+
+static const struct step fetched[] = {PLAY(lists_one), HANDS_OUT("1"), LEAVES, END};
+static const struct step fetched_and_deleted[] = {PLAY(lists_one), HANDS_OUT("1"), C("DELE 1"), S("+OK"), LEAVES, END};
+static const struct step not_fetched[] = {PLAY(lists_one), LEAVES, END};
+
+#define GREETS S("220 mx"), C("LHLO *"), S("250 mx")
+#define TAKES                                                                                                                           \
+	C("MAIL FROM:<ben@far.example>*"), S("250 ok"), C("RCPT TO:<anna@home.example>*"), S("250 ok"), C("DATA"), S("354 go on"), DOT, \
+		S("250 2.0.0 taken")
+static const struct step is_down[] = {S("421 not now"), CLOSE, END};
+static const struct step leaves_early[] = {GREETS, C("MAIL FROM:<ben@far.example>*"), S("421 going down"), CLOSE, END};
+static const struct step takes_one[] = {GREETS, TAKES, C("QUIT"), S("221 bye"), END};
+
+static void configure(struct agent *agent, const char *deliver_to, uint16_t source_port, uint16_t sink_port, const char *more)
+{
+	agent_configure(agent,
+		"destinations:\n  home: {maildir: %s/home}\n  away: {lmtp: \"127.0.0.1:%u\", recipient: anna@home.example}\n"
+		"defaults: {tls: none, user: anna, password: secret, after_delivery: delete}\n"
+		"mailboxes:\n  - {name: isp, pop3: \"127.0.0.1:%u\", deliver_to: [%s]}\n%s",
+		agent->dir, sink_port, source_port, deliver_to, more);
+}
+
+/* One run as from a timer. A server without a script must not be talked to at all. */
+static void run(struct agent *agent, const char *deliver_to, const struct step *source_script, const struct step *sink_script, int status)
+{
+	struct peer *source = source_script != NULL ? peer_start(source_script, PEER_LISTEN) : NULL;
+	struct peer *sink = sink_script != NULL ? peer_start(sink_script, PEER_LISTEN) : NULL;
+	uint16_t source_port = source != NULL ? source->port : 0, sink_port = sink != NULL ? sink->port : 0;
+	int idle_source = source == NULL ? port_take(true, &source_port) : -1, idle_sink = sink == NULL ? port_take(true, &sink_port) : -1;
+
+	configure(agent, deliver_to, source_port, sink_port, "");
+	agent_expect(agent, status, "run");
+	if (source != NULL)
+		peer_finish(source);
+	else if (port_was_used(idle_source))
+		fail_msg("the source was talked to: %s", str_text(&agent->err));
+	if (sink != NULL)
+		peer_finish(sink);
+	else if (port_was_used(idle_sink))
+		fail_msg("the destination was talked to: %s", str_text(&agent->err));
+	close(idle_source);
+	close(idle_sink);
+}
+
+static void let_back_off_end(struct agent *agent)
+{
+	agent_change_state(agent, "UPDATE destination SET retry_at = 1");
+}
+
+static unsigned failures_of_away(struct agent *agent)
+{
+	const char *at;
+
+	agent_run(agent, "status", "--json");
+	at = strstr(str_text(&agent->out), "{\"name\":\"away\"");
+	assert_non_null(at);
+	at = strstr(at, "\"failures\":");
+	assert_non_null(at);
+	return (unsigned)strtoul(at + strlen("\"failures\":"), NULL, 10);
+}
+
+static void one_is_down_for_a_day(void **state)
+{
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run(&agent, "home, away", fetched, is_down, 75);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	assert_true(agent_said(&agent, "destination_down"));
+	assert_true(agent_said(&agent, "421"));
+	assert_int_equal(failures_of_away(&agent), 1);
+	for (unsigned poll = 0; poll < 3; poll++) {
+		run(&agent, "home, away", not_fetched, NULL, 75);
+		assert_string_equal(str_text(&agent.err), "");
+	}
+	for (unsigned retry = 2; retry < 5; retry++) {
+		let_back_off_end(&agent);
+		run(&agent, "home, away", not_fetched, is_down, 75);
+		assert_string_equal(str_text(&agent.err), ""); /* the same words are no news */
+		assert_int_equal(failures_of_away(&agent), retry);
+		run(&agent, "home, away", not_fetched, NULL, 75);
+	}
+	for (unsigned retry = 5; retry < 8; retry++) { /* it lets us in, and leaves: one fetch for each try */
+		let_back_off_end(&agent);
+		run(&agent, "home, away", fetched, leaves_early, 75);
+		assert_int_equal(agent_said(&agent, "going down"), retry == 5);
+		assert_int_equal(failures_of_away(&agent), retry);
+		run(&agent, "home, away", not_fetched, NULL, 75);
+	}
+	agent_expect(&agent, 1, "status");
+	assert_true(agent_printed(&agent, "destination away is down"));
+	let_back_off_end(&agent);
+	run(&agent, "home, away", fetched_and_deleted, takes_one, 0);
+	assert_int_equal(failures_of_away(&agent), 0);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	assert_int_equal(agent_status(&agent, "hauled"), 1);
+	agent_done(&agent);
+}
+
+/* What arrives meanwhile goes to the others, and is neither settled nor deleted. */
+static void mail_that_comes_while_one_rests(void **state)
+{
+	static const struct step second[] = {PLAY(lists_two), HANDS_OUT("2"), LEAVES, END};
+	static const struct step both[] = {PLAY(lists_two), C("RETR 1"), C("RETR 2"), S("+OK"), RAW(LETTER), S("."), S("+OK"), RAW(LETTER), S("."),
+		C("DELE *"), C("DELE *"), S("+OK"), S("+OK"), LEAVES, END};
+	static const struct step takes_two[] = {GREETS, TAKES, TAKES, C("QUIT"), S("221 bye"), END};
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run(&agent, "home, away", fetched, is_down, 75);
+	run(&agent, "home, away", second, NULL, 75);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 2);
+	assert_int_equal(agent_status(&agent, "open"), 2);
+	let_back_off_end(&agent);
+	run(&agent, "home, away", both, takes_two, 0);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 2);
+	assert_int_equal(agent_status(&agent, "hauled"), 2);
+	agent_done(&agent);
+}
+
+static void nobody_is_asked_for_mail_that_cannot_be_delivered(void **state)
+{
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run(&agent, "away", not_fetched, is_down, 75);
+	assert_int_equal(agent_status(&agent, "failures"), 0); /* of the mailbox, which works */
+	run(&agent, "away", NULL, NULL, 75);
+	assert_string_equal(str_text(&agent.err), "");
+	let_back_off_end(&agent);
+	run(&agent, "away", fetched_and_deleted, takes_one, 0);
+	agent_done(&agent);
+}
+
+/* With its name on the command line a mailbox is hauled at once; and what it delivers ends the rest for all. */
+static void a_named_mailbox_tries_at_once(void **state)
+{
+	struct agent agent;
+	struct peer *source, *sink;
+	char second[128];
+
+	(void)state;
+	agent_init(&agent);
+	run(&agent, "away", not_fetched, is_down, 75);
+	source = peer_start(fetched_and_deleted, PEER_LISTEN);
+	sink = peer_start(takes_one, PEER_LISTEN);
+	snprintf(second, sizeof(second), "  - {name: two, pop3: \"127.0.0.1:%u\", deliver_to: away}\n", source->port);
+	configure(&agent, "away", 1, sink->port, second);
+	agent_expect(&agent, 0, "run", "two");
+	peer_finish(source);
+	peer_finish(sink);
+	assert_int_equal(failures_of_away(&agent), 0);
+	run(&agent, "away", fetched_and_deleted, takes_one, 0);
+	agent_done(&agent);
+}
+
+/* A destination that has vanished from deliver_to, but not from the configuration, gets what is still open for it, and nothing new. */
+static void what_is_open_goes_where_it_was_meant_for(void **state)
+{
+	static const struct step both[] = {PLAY(lists_two), C("RETR 1"), C("RETR 2"), S("+OK"), RAW(LETTER), S("."), S("+OK"), RAW(LETTER), S("."),
+		C("DELE *"), C("DELE *"), S("+OK"), S("+OK"), LEAVES, END};
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run(&agent, "away", not_fetched, is_down, 75);
+	let_back_off_end(&agent);
+	run(&agent, "home", both, takes_one, 0);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	assert_int_equal(agent_status(&agent, "hauled"), 2);
+	agent_done(&agent);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_is_down_for_a_day),
+		cmocka_unit_test(mail_that_comes_while_one_rests),
+		cmocka_unit_test(nobody_is_asked_for_mail_that_cannot_be_delivered),
+		cmocka_unit_test(a_named_mailbox_tries_at_once),
+		cmocka_unit_test(what_is_open_goes_where_it_was_meant_for),
+	};
+	int failed;
+
+	agents_prepare();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	agents_remove();
+	return failed;
+}
