@@ -163,7 +163,11 @@ src_libmailhaul_a_SOURCES = \
 	src/state/delivery.c \
 	src/state/delivery.h \
 	src/state/destination.c \
+	src/state/dump.c \
+	src/state/dump.h \
+	src/state/export.c \
 	src/state/folder.c \
+	src/state/import.c \
 	src/state/known.c \
 	src/state/mailbox.c \
 	src/state/match.c \
@@ -177,6 +181,8 @@ src_libmailhaul_a_SOURCES = \
 	src/state/reserve.c \
 	src/state/reserve.h \
 	src/state/schema.c \
+	src/state/shrink.c \
+	src/state/sound.c \
 	src/state/sql.c \
 	src/state/sql.h \
 	src/state/stage.c \

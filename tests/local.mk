@@ -52,6 +52,7 @@ UNIT_TESTS = \
 	tests/unit/test-stage \
 	tests/unit/test-state-apply \
 	tests/unit/test-state-clock \
+	tests/unit/test-state-damage \
 	tests/unit/test-state-known \
 	tests/unit/test-state-mailbox \
 	tests/unit/test-state-match \
@@ -61,6 +62,9 @@ UNIT_TESTS = \
 	tests/unit/test-state-reserve \
 	tests/unit/test-state-retention \
 	tests/unit/test-state-reuse \
+	tests/unit/test-state-shrink \
+	tests/unit/test-state-text \
+	tests/unit/test-state-upgrade \
 	tests/unit/test-state \
 	tests/unit/test-str \
 	tests/unit/test-stream \

@@ -267,14 +267,13 @@ static int bury(struct state *state, struct planting *planting, const struct pla
 	return 0;
 }
 
-/* After a complete listing: forgets old tombstones, and counts what is there rather than trusting the sum of all changes. */
+/* After a complete listing: forgets old tombstones, some hundred at most, and counts what is there rather than trusting the sum of all changes. */
 static int tidy(struct state *state, struct planting *planting, struct error *err)
 {
+	unsigned forgotten;
+
 	planting->folder.listed_at = planting->now;
-	/* On POP3 nobody reports what was disposed of as gone: its key is not among those that the worker is given. */
-	if (sql_run(state, err, "DELETE FROM message WHERE folder = ?1 AND " MESSAGE_HAS_LEFT " AND (stage = ?2 OR ?4) AND gone_at <= ?3",
-		    SQL_NUMBER(planting->folder.id), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->least_s - TOMBSTONE_S),
-		    SQL_NUMBER(planting->folder.protocol == PROTOCOL_POP3)) < 0)
+	if (shrink_folder(state, planting->folder.id, planting->least_s - TOMBSTONE_S, &forgotten, err) < 0)
 		return -1;
 	return sql_number(state, err, &planting->folder.present,
 		"SELECT (SELECT count(*) FROM message WHERE folder = ?1 AND epoch = ?2)"

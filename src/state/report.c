@@ -6,19 +6,6 @@
 #include "policy/policy.h"
 #include "state/store.h"
 
-int state_check(struct state *state, struct error *err)
-{
-	sqlite3_stmt *row SQL_SCOPED = sql_query_values(state, err, "PRAGMA quick_check(1)", NULL, 0);
-
-	if (sql_step(state, row, err) < 0)
-		return -1;
-	if (strcmp(sql_column_text(row, 0), "ok") == 0)
-		return 0;
-	return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
-		"%s/state.db is damaged: %s; restore it from a backup, or move it away to start anew, which hauls everything at the sources again",
-		state->dir, sql_column_text(row, 0));
-}
-
 static int count_undelivered(struct state *state, int64_t mailbox_id, struct mailbox_counts *counts, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,

@@ -61,14 +61,14 @@ static const char *const steps[] = {
 	" last_error TEXT NOT NULL DEFAULT '', last_error_kind INTEGER NOT NULL DEFAULT 0, last_error_at INTEGER NOT NULL DEFAULT 0,"
 	" down_since INTEGER NOT NULL DEFAULT 0, accepted_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;",
 };
-#define VERSION ((int64_t)ARRAY_SIZE(steps))
+_Static_assert(ARRAY_SIZE(steps) == SCHEMA_VERSION, "one step for each version");
 
-static int take_steps(struct state *state, int64_t from, struct error *err)
+int schema_take_steps(struct state *state, int64_t from, int64_t to, struct error *err)
 {
-	for (int64_t version = from; version < VERSION; version++)
+	for (int64_t version = from; version < to; version++)
 		if (sql_script(state, steps[version], err) < 0)
 			return -1;
-	return sql_run(state, err, "INSERT OR REPLACE INTO meta (key, value) VALUES ('version', ?1)", SQL_NUMBER(VERSION));
+	return sql_run(state, err, "INSERT OR REPLACE INTO meta (key, value) VALUES ('version', ?1)", SQL_NUMBER(to));
 }
 
 int schema_create(struct state *state, struct error *err)
@@ -79,9 +79,10 @@ int schema_create(struct state *state, struct error *err)
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return error_errno(err, SCOPE_PROGRAM, "cannot get random bytes");
 	hex_encode(installation, random, sizeof(random));
-	if (savepoint_begin(state, err) < 0)
+	/* Has to be said before the first table is made. */
+	if (sql_script(state, "PRAGMA auto_vacuum = INCREMENTAL", err) < 0 || savepoint_begin(state, err) < 0)
 		return -1;
-	if (take_steps(state, 0, err) < 0)
+	if (schema_take_steps(state, 0, SCHEMA_VERSION, err) < 0)
 		return savepoint_end(state, -1, err);
 	return savepoint_end(state, sql_run(state, err, "INSERT INTO meta (key, value) VALUES ('installation', ?1)", SQL_TEXT(installation)), err);
 }
@@ -96,8 +97,7 @@ static int read_version(struct state *state, int64_t *ret_version, struct error 
 	if (*ret_version > 0)
 		return 0;
 	return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
-		"%s/state.db holds no state of mailhaul; restore it from a backup, or move it away to start anew, which hauls everything at the "
-		"sources again",
+		"%s/state.db holds no state of mailhaul; restore it from a backup, or move it away and run once with --accept-duplicates",
 		state->dir);
 }
 
@@ -117,13 +117,13 @@ int schema_upgrade(struct state *state, bool read_only, struct error *err)
 
 	if (read_version(state, &version, err) < 0)
 		return -1;
-	if (version > VERSION)
+	if (version > SCHEMA_VERSION)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "%s/state.db was written by a newer mailhaul: install that one again", state->dir);
-	if (version < VERSION && read_only)
+	if (version < SCHEMA_VERSION && read_only)
 		return error_set(
 			err, ERR_LOCAL, SCOPE_PROGRAM, "%s/state.db was written by an older mailhaul; the next run will upgrade it", state->dir);
-	if (version < VERSION) {
-		if (savepoint_begin(state, err) < 0 || savepoint_end(state, take_steps(state, version, err), err) < 0)
+	if (version < SCHEMA_VERSION) {
+		if (savepoint_begin(state, err) < 0 || savepoint_end(state, schema_take_steps(state, version, SCHEMA_VERSION, err), err) < 0)
 			return -1;
 	}
 	return read_installation(state, err);

@@ -21,6 +21,13 @@ static bool is_busy_for_too_long(struct state *state)
 	return deadline_passed(state->busy_until);
 }
 
+int sql_damaged(const struct state *state, const char *what, struct error *err)
+{
+	return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
+		"%s/state.db is damaged: %.60s; restore it from a backup, or save what \"mailhaul state export\" can read of it and import that",
+		state->dir, what);
+}
+
 /* One sentence each, with the way out. The names: of the directory, or of SQLite's own words. */
 int sql_failed(struct state *state, struct error *err)
 {
@@ -40,10 +47,7 @@ int sql_failed(struct state *state, struct error *err)
 		return error_code(err, ERR_LOCAL, SCOPE_PROGRAM, ENOSPC, "the disk that holds %s is full: make room, and mailhaul goes on", dir);
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
-			"%s/state.db is damaged: %s; restore it from a backup, or move it away to start anew, which hauls everything at the sources "
-			"again",
-			dir, words);
+		return sql_damaged(state, words, err);
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_CANTOPEN:
@@ -72,7 +76,7 @@ static sqlite3_stmt *prepare(struct state *state, const char *text, struct error
 	return kept[i].statement;
 }
 
-static int bind(sqlite3_stmt *statement, int index, const struct sql_value *value)
+int sql_bind(sqlite3_stmt *statement, int index, const struct sql_value *value)
 {
 	switch (value->kind) {
 	case SQL_KIND_NUMBER:
@@ -93,7 +97,7 @@ sqlite3_stmt *sql_query_values(struct state *state, struct error *err, const cha
 		return NULL;
 	assert(sqlite3_bind_parameter_count(statement) == (int)count);
 	for (size_t i = 0; i < count; i++) {
-		if (bind(statement, (int)i + 1, &values[i]) != SQLITE_OK) {
+		if (sql_bind(statement, (int)i + 1, &values[i]) != SQLITE_OK) {
 			sql_failed(state, err);
 			return NULL;
 		}

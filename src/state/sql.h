@@ -24,6 +24,8 @@ struct sql_value {
 #define SQL_SCOPED __attribute__((cleanup(sql_reset)))
 void sql_reset(sqlite3_stmt **statement);
 
+/* An SQLite code. */
+int sql_bind(sqlite3_stmt *statement, int index, const struct sql_value *value);
 /* The statement with its values bound, kept under the address of its text: text must be a literal. NULL: *err says why. */
 sqlite3_stmt *sql_query_values(struct state *state, struct error *err, const char *text, const struct sql_value *values, size_t count);
 /* 1: a row is there; 0: no more; -1: failed (a NULL statement included, which leaves *err alone). */
@@ -42,7 +44,8 @@ int sql_number_values(struct state *state, struct error *err, int64_t *ret_numbe
 int sql_script(struct state *state, const char *text, struct error *err);
 /* What SQLite's last failure on this database means to an operator. Returns -1. */
 int sql_failed(struct state *state, struct error *err);
-void sql_forget(struct state *state); /* finalizes all kept statements, before the database is closed */
+int sql_damaged(const struct state *state, const char *what, struct error *err); /* -1 */
+void sql_forget(struct state *state);                                            /* finalizes all kept statements, before the database is closed */
 
 /* Never NULL; valid until the next step. */
 const char *sql_column_text(sqlite3_stmt *statement, int column);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -13,8 +14,9 @@
 #include "state/place.h"
 #include "state/store.h"
 
-/* Checkpoints belong to the idle loop; this many pages (16 MiB) without one would slow every reader down. */
+/* A commit that makes the log longer than this many pages (16 MiB) copies it into the database; and what a longer one took is given back. */
 #define CHECKPOINT_PAGES "4000"
+#define LOG_MAX_BYTES "16777216"
 /* While opening there is nothing else to do, and the other one is done within milliseconds. Later the event loop waits, not SQLite. */
 #define OPEN_BUSY_MS 2000
 
@@ -30,7 +32,7 @@ static int database_open(struct state *state, const char *name, int flags, struc
 	/* temp_store: a renumbering's index must not end up in /tmp. */
 	return sql_script(state,
 		"PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;"
-		"PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES,
+		"PRAGMA journal_size_limit = " LOG_MAX_BYTES "; PRAGMA wal_autocheckpoint = " CHECKPOINT_PAGES,
 		err);
 }
 
@@ -55,15 +57,22 @@ static int choose_journal(struct state *state, struct error *err)
 	return sql_script(state, "PRAGMA journal_mode = TRUNCATE", err);
 }
 
-/* A new database is built beside its place and renamed when it is complete and on disk: a state.db that is empty or half made is damage, never a
- * beginning. */
-static int build(struct state *state, struct error *err)
+/* What was left by a database that is no more would be taken for the log of the new one. */
+static void clear_leftovers(const struct state *state)
 {
-	static const char *const leftovers[] = {"state.db.new", "state.db.new-journal"};
-	int fd, result;
+	static const char *const leftovers[] = {"state.db.new", "state.db.new-journal", "state.db-wal", "state.db-shm", "state.db-journal"};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(leftovers); i++)
 		unlinkat(state->dir_fd, leftovers[i], 0);
+}
+
+/* A new database is built beside its place and renamed when it is complete and on disk: a state.db that is empty or half made is damage, never a
+ * beginning. */
+static int build(struct state *state, int (*fill)(struct state *, void *, struct error *), void *context, struct error *err)
+{
+	int fd, result;
+
+	clear_leftovers(state);
 	/* Made by us, so that the mode is right from the first moment. */
 	fd = openat(state->dir_fd, "state.db.new", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
@@ -71,11 +80,27 @@ static int build(struct state *state, struct error *err)
 	fs_close(fd);
 	result = database_open(state, "state.db.new", SQLITE_OPEN_READWRITE, err);
 	if (result == 0)
-		result = schema_create(state, err);
+		result = fill(state, context, err);
 	database_close(state);
 	if (result == 0 && (renameat(state->dir_fd, "state.db.new", state->dir_fd, "state.db") < 0 || fsync(state->dir_fd) < 0))
 		result = error_errno(err, SCOPE_PROGRAM, "cannot put %s/state.db in its place", state->dir);
+	if (result < 0)
+		unlinkat(state->dir_fd, "state.db.new", 0);
 	return result;
+}
+
+static int fill_empty(struct state *state, void *context, struct error *err)
+{
+	(void)context;
+	return schema_create(state, err);
+}
+
+/* The last one to close the database takes the log away with it. One that is there was left by a crash, or belongs to another mailhaul. */
+static bool has_log(const struct state *state)
+{
+	struct stat st;
+
+	return fstatat(state->dir_fd, "state.db-wal", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size != 0;
 }
 
 /* -- the clock -- */
@@ -87,7 +112,7 @@ static int load_clock(struct state *state, struct error *err)
 
 	state->clock = (struct state_clock){0};
 	if (found > 0 && !clock_parse(sql_column_text(row, 0), &state->clock))
-		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "%s/state.db is damaged: its clock cannot be read", state->dir);
+		return sql_damaged(state, "its clock cannot be read", err);
 	state->clock_is_loaded = true;
 	return found < 0 ? -1 : 0;
 }
@@ -123,12 +148,19 @@ static int start_clock(struct state *state, bool read_only, struct error *err)
 
 static int open_existing(struct state *state, bool read_only, struct error *err)
 {
+	bool suspect = !read_only && has_log(state);
+
 	if (database_open(state, "state.db", read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, err) < 0)
 		return -1;
 	if (!read_only && choose_journal(state, err) < 0)
 		return -1;
+	/* 0.1 s for 200000 messages: after a crash that is well spent, at every start it is not. */
+	if (suspect && state_check_file(state, err) < 0)
+		return -1;
 	if (schema_upgrade(state, read_only, err) < 0 || start_clock(state, read_only, err) < 0)
 		return -1;
+	if (!read_only)
+		shrink_prepare(state);
 	sqlite3_busy_timeout(state->db, 0);
 	return 0;
 }
@@ -141,7 +173,7 @@ static int open_or_build(struct state *state, bool read_only, bool *ret_new, str
 		return -1;
 	if (!found && read_only)
 		return error_set(err, ERR_NONE, SCOPE_PROGRAM, "there is no state in %s yet", state->dir);
-	if (!found && build(state, err) < 0)
+	if (!found && build(state, fill_empty, NULL, err) < 0)
 		return -1;
 	if (!read_only)
 		reserve_make(&state->reserve);
@@ -152,6 +184,17 @@ static int open_or_build(struct state *state, bool read_only, bool *ret_new, str
 	return 0;
 }
 
+/* Not yet opened; takes the descriptor. */
+static struct state *state_new(const char *dir, int dir_fd_take)
+{
+	struct state *state = xcalloc(1, sizeof(*state));
+
+	state->dir = xstrdup(dir);
+	state->dir_fd = dir_fd_take;
+	reserve_init(&state->reserve, state->dir_fd);
+	return state;
+}
+
 struct state *state_open(const char *dir, bool read_only, bool *ret_new, struct error *err)
 {
 	int dir_fd = place_open(dir, !read_only, err);
@@ -160,10 +203,7 @@ struct state *state_open(const char *dir, bool read_only, bool *ret_new, struct 
 
 	if (dir_fd < 0)
 		return NULL;
-	state = xcalloc(1, sizeof(*state));
-	state->dir = xstrdup(dir);
-	state->dir_fd = dir_fd;
-	reserve_init(&state->reserve, dir_fd);
+	state = state_new(dir, dir_fd);
 	/* Two first starts at the same moment: one builds, the other finds it. */
 	if (!read_only && flock(dir_fd, LOCK_EX) < 0)
 		result = error_errno(err, SCOPE_PROGRAM, "cannot lock state directory %s", dir);
@@ -175,6 +215,53 @@ struct state *state_open(const char *dir, bool read_only, bool *ret_new, struct 
 		return NULL;
 	}
 	return state;
+}
+
+struct state *state_open_scratch(struct error *err)
+{
+	int dir_fd = open(P_tmpdir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct state *state;
+
+	if (dir_fd < 0) {
+		error_errno(err, SCOPE_PROGRAM, "cannot open " P_tmpdir);
+		return NULL;
+	}
+	state = state_new("memory", dir_fd);
+	if (sqlite3_open_v2(":memory:", &state->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE, NULL) != SQLITE_OK) {
+		sql_failed(state, err);
+	} else if (schema_create(state, err) == 0 && schema_upgrade(state, false, err) == 0) {
+		return state;
+	}
+	state_close(state);
+	return NULL;
+}
+
+static int build_from(struct state *state, struct import *import, struct error *err)
+{
+	bool found;
+
+	if (flock(state->dir_fd, LOCK_EX) < 0)
+		return error_errno(err, SCOPE_PROGRAM, "cannot lock state directory %s", state->dir);
+	if (place_check_files(state->dir_fd, state->dir, &found, err) < 0)
+		return -1;
+	if (found)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
+			"there is a state in %s already, and two cannot be mixed: move its state.db away first", state->dir);
+	return build(state, import_fill, import, err);
+}
+
+int state_import(const char *dir, FILE *from, const char *from_name, struct error *err)
+{
+	struct import import = {.from = from, .name = from_name};
+	int dir_fd = place_open(dir, true, err), result;
+	struct state *state;
+
+	if (dir_fd < 0)
+		return -1;
+	state = state_new(dir, dir_fd);
+	result = build_from(state, &import, err);
+	state_close(state);
+	return result;
 }
 
 void state_close(struct state *state)
@@ -198,6 +285,20 @@ int state_dir_fd(const struct state *state)
 const char *state_installation(const struct state *state)
 {
 	return state->installation;
+}
+
+int state_begin_anew(struct state *state, int64_t now, struct error *err)
+{
+	return sql_run(state, err, "INSERT OR REPLACE INTO meta (key, value) VALUES ('begun_anew_at', ?1)", SQL_NUMBER(now));
+}
+
+int state_begun_anew_at(struct state *state, int64_t now, int64_t *ret_at, struct error *err)
+{
+	if (sql_number(state, err, ret_at, "SELECT value FROM meta WHERE key = ?1", SQL_TEXT("begun_anew_at")) < 0)
+		return -1;
+	if (now - *ret_at > ADOPT_S)
+		*ret_at = 0;
+	return 0;
 }
 
 int state_begin(struct state *state, struct error *err)

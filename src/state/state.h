@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include "channel/record.h"
@@ -19,12 +20,18 @@ struct state;
  * migrates. WAL with synchronous=FULL, TRUNCATE where WAL cannot work; no busy wait afterwards. *ret_new: it was made just now. read_only
  * (status): never made, a missing one is NULL with ERR_NONE. May be busy, but only after two seconds. */
 struct state *state_open(const char *dir, bool read_only, bool *ret_new, struct error *err);
-/* A passive checkpoint first; NULL is fine. */
+/* An empty one in memory, for looking at a mailbox before there is a state: nothing of it stays. */
+struct state *state_open_scratch(struct error *err);
+/* A checkpoint first; the log goes with the last one who closes. NULL is fine. */
 void state_close(struct state *state);
 /* For spool and lock files; owned by the state. */
 int state_dir_fd(const struct state *state);
 /* A random word of this installation, made with the state; borrowed. */
 const char *state_installation(const struct state *state);
+
+/* It was begun although mail had been hauled before, so a Maildir may hold what looks new. For ADOPT_S from then on that is looked for. */
+int state_begin_anew(struct state *state, int64_t now, struct error *err);
+int state_begun_anew_at(struct state *state, int64_t now, int64_t *ret_at, struct error *err); /* 0: never, or long ago */
 
 /* Transactions: everything between is durable together, or not at all. begin may be busy. commit releases the reserve file on a full disk and
  * tries once more. A failed call inside: roll back. */
@@ -179,7 +186,20 @@ int state_refetch(struct state *state, const struct state_target *targets, unsig
 /* The mailbox and all that is known of it. */
 int state_forget(struct state *state, int64_t mailbox_id, uint64_t *ret_messages, struct error *err);
 
-/* PRAGMA quick_check in words; 0: sound. */
-int state_check(struct state *state, struct error *err);
+/* -- sound.c: is it in order? -1: no, in words, with the way out -- */
+int state_check_file(struct state *state, struct error *err); /* as far as SQLite can tell: 0.1 s for 200000 messages */
+int state_check(struct state *state, struct error *err);      /* that, and whether what the rows say agrees: 1 s */
+
+/* -- shrink.c -- */
+/* Once a day, and then call by call until nothing is left to do: forgets some hundred of the messages that left their server more than 30 days ago,
+ * and what only they needed; gives room back to the file system. In a transaction of its own; may be busy. */
+int state_shrink(struct state *state, const struct config *config, int64_t now, bool *ret_more, struct error *err);
+
+/* -- export.c, import.c: the whole state as text, one record a line; the format is in mailhaul-state(5) -- */
+/* As of one moment, whoever writes meanwhile. */
+int state_export(struct state *state, FILE *to, struct error *err);
+/* Makes DIR/state.db of what was exported, or nothing at all. from_name: for errors. Refused where there is a state; the caller has all locks. */
+int state_import(const char *dir, FILE *from, const char *from_name, struct error *err);
+
 
 #endif

@@ -19,7 +19,9 @@
 #define TOMBSTONE_S (30 * 86400) /* servers that lose a message from a listing have it back within days */
 #define LISTING_S 86400          /* a complete listing is due so often, whatever the counts say */
 
-#define SQL_KEPT_MAX 96
+#define ADOPT_S (30 * 86400) /* a mailbox that is served for the first time after a loss may have been down for so long */
+
+#define SQL_KEPT_MAX 128
 struct sql_kept {
 	const char *text; /* NULL: a free place */
 	sqlite3_stmt *statement;
@@ -64,8 +66,27 @@ _Static_assert(STAGE_OPEN == 2 && STAGE_INTENT == 3 && STAGE_DELIVERED == 4 && D
 _Static_assert(DELIVERY_OPEN == 1 && DELIVERY_INTENT == 2 && DELIVERY_DEFERRED == 4 && DELIVERY_HELD == 5, "as in the conditions above");
 
 /* schema.c: the tables of a new database; the steps from an older one; the check that we know it. */
+#define SCHEMA_VERSION 2
 int schema_create(struct state *state, struct error *err);
 int schema_upgrade(struct state *state, bool read_only, struct error *err);
+/* Inside a transaction: from a version (0: nothing is there yet) to a later one. */
+int schema_take_steps(struct state *state, int64_t from, int64_t to, struct error *err);
+
+/* import.c: fills a database that is being built. */
+struct import {
+	FILE *from;
+	const char *name;
+};
+int import_fill(struct state *state, void *import, struct error *err);
+
+/* sound.c: 1 with what the rows say that cannot be; 0: nothing. */
+int sound_contradiction(struct state *state, char *ret_what, size_t size, struct error *err);
+
+/* shrink.c */
+void shrink_prepare(struct state *state); /* at opening: a file of the time before it could shrink is made one that can */
+/* Forgets at most SHRINK_ROWS messages of a folder that left it at before or earlier, and that nothing can be recognised by. */
+int shrink_folder(struct state *state, int64_t folder_id, int64_t before, unsigned *ret_count, struct error *err);
+#define SHRINK_ROWS 500
 
 /* A savepoint: part of the caller's transaction if there is one, else a transaction of its own. Not nested. */
 int savepoint_begin(struct state *state, struct error *err);
