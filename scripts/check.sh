@@ -94,7 +94,7 @@ unit_exposure() {
 
 # mandoc also has opinions (names of sections); errors and warnings count.
 check_manuals() {
-  mandoc -T lint -W warning "$SOURCE/doc/mailhaul.1" "$SOURCE/doc/mailhaul.yaml.5"
+  mandoc -T lint -W warning "$SOURCE/doc/mailhaul.1" "$SOURCE"/doc/*.5
 }
 
 check_scripts() {

@@ -170,6 +170,8 @@ src_libmailhaul_a_SOURCES = \
 	src/state/import.c \
 	src/state/known.c \
 	src/state/mailbox.c \
+	src/state/marker.c \
+	src/state/marker.h \
 	src/state/match.c \
 	src/state/message.c \
 	src/state/place.c \
@@ -214,6 +216,7 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/progress.h \
 	src/supervisor/schedule.c \
 	src/supervisor/schedule.h \
+	src/supervisor/service.c \
 	src/supervisor/supervisor.c \
 	src/supervisor/supervisor.h \
 	src/worker/inspect.c \
@@ -245,6 +248,7 @@ src_libmailhaul_a_SOURCES = \
 	src/command/options.c \
 	src/command/refetch.c \
 	src/command/run.c \
+	src/command/state.c \
 	src/command/status.c
 
 bin_PROGRAMS += mailhaul

@@ -55,6 +55,7 @@ UNIT_TESTS = \
 	tests/unit/test-state-damage \
 	tests/unit/test-state-known \
 	tests/unit/test-state-mailbox \
+	tests/unit/test-state-marker \
 	tests/unit/test-state-match \
 	tests/unit/test-state-plan \
 	tests/unit/test-state-refetch \

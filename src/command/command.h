@@ -10,13 +10,14 @@
 
 struct error;
 struct spawner;
+struct state;
 
 struct options {
 	const char *config, *state_dir, *trace;
 	int verbosity; /* -v adds, -q subtracts */
 	enum log_format log_format;
 	const char *since;
-	bool no_progress, json, delete_at_source, yes, all, help, version;
+	bool no_progress, json, delete_at_source, yes, all, accept_duplicates, help, version;
 	char **arguments; /* what is no option, without the command; NULL-terminated */
 };
 
@@ -42,6 +43,8 @@ struct config *command_load(const struct options *options);
 int command_become(const struct config *config, struct error *err);
 
 /* common.c */
+/* The state, as its owner. NULL with ERR_NONE: mailhaul has not hauled with this configuration yet; one that is lost is an error. */
+struct state *command_open_state(const struct config *config, bool read_only, struct error *err);
 /* Calls attempt until another mailhaul has left the database, for some seconds. It must be as good as never called after a failure. */
 int command_patiently(int (*attempt)(void *, struct error *), void *context, struct error *err);
 /* A yes to the question, which is a sentence: from the terminal, or by --yes. -1 otherwise: SCOPE_MESSAGE. */
@@ -53,6 +56,7 @@ int command_run(const struct options *options, struct spawner *spawner);
 int command_check(const struct options *options, struct spawner *spawner);
 int command_list(const struct options *options, struct spawner *spawner);
 int command_status(const struct options *options, struct spawner *spawner);
+int command_state(const struct options *options, struct spawner *spawner);
 int command_held(const struct options *options, struct spawner *spawner);
 int command_refetch(const struct options *options, struct spawner *spawner);
 int command_forget(const struct options *options, struct spawner *spawner);

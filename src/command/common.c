@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "command/command.h"
 #include "policy/policy.h"
+#include "state/marker.h"
+#include "state/state.h"
 
 #define BUSY_RETRY_NS 20000000
 #define BUSY_PATIENCE_S 10 /* a commit takes milliseconds; a person is waiting */
@@ -48,4 +50,11 @@ int command_failed(const struct error *err)
 
 	fprintf(stderr, "mailhaul: %s\n", err->text);
 	return err->scope == SCOPE_MESSAGE ? USAGE : policy_exit_code(err->kind, err->scope);
+}
+
+struct state *command_open_state(const struct config *config, bool read_only, struct error *err)
+{
+	if (command_become(config, err) < 0 || marker_expect(config, err) < 0)
+		return NULL;
+	return state_open(config->state_dir, read_only, &(bool){false}, err);
 }

@@ -24,11 +24,11 @@ static int open_state(void *context, struct error *err)
 	struct forgetting *forgetting = context;
 
 	*err = (struct error){0};
-	forgetting->state = state_open(forgetting->config->state_dir, true, &(bool){false}, err);
+	forgetting->state = command_open_state(forgetting->config, true, err);
 	if (forgetting->state == NULL)
 		return err->kind == ERR_NONE ? 0 : -1;
 	state_close(forgetting->state);
-	forgetting->state = state_open(forgetting->config->state_dir, false, &(bool){false}, err);
+	forgetting->state = command_open_state(forgetting->config, false, err);
 	return forgetting->state != NULL ? 0 : -1;
 }
 
@@ -62,8 +62,7 @@ static int forget(struct forgetting *forgetting, const struct options *options, 
 	char question[400];
 	int lock_fd, result;
 
-	if (command_become(forgetting->config, err) < 0 || command_patiently(open_state, forgetting, err) < 0 ||
-		command_patiently(find, forgetting, err) < 0)
+	if (command_patiently(open_state, forgetting, err) < 0 || command_patiently(find, forgetting, err) < 0)
 		return -1;
 	snprintf(question, sizeof(question),
 		"All that is known of mailbox %s would be forgotten: the next run treats it by first_run, and what is still at the source may come "

@@ -208,17 +208,17 @@ static int open_state(void *context, struct error *err)
 	struct scene *scene = context;
 
 	*err = (struct error){0};
-	scene->state = state_open(scene->config->state_dir, true, &(bool){false}, err);
+	scene->state = command_open_state(scene->config, true, err);
 	if (scene->state != NULL && scene->for_writing) {
 		state_close(scene->state);
-		scene->state = state_open(scene->config->state_dir, false, &(bool){false}, err);
+		scene->state = command_open_state(scene->config, false, err);
 	}
 	return scene->state == NULL && err->kind != ERR_NONE ? -1 : 0;
 }
 
 static int work_on_state(struct scene *scene, struct error *err)
 {
-	if (command_become(scene->config, err) < 0 || command_patiently(open_state, scene, err) < 0)
+	if (command_patiently(open_state, scene, err) < 0)
 		return -1;
 	return dispatch(scene, err);
 }

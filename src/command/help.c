@@ -12,6 +12,7 @@ const struct command commands[] = {
 		false, command_held},
 	{"refetch", "NAME --since DATE | UID...", "haul messages again", false, false, command_refetch},
 	{"forget", "NAME [--yes]", "forget what was hauled from a mailbox", false, false, command_forget},
+	{"state", "export [FILE] | import FILE", "what mailhaul knows, as text: to keep, to move, to repair", true, false, command_state},
 	{NULL, NULL, NULL, false, false, NULL},
 };
 
@@ -30,6 +31,7 @@ static const char options_help[] = "Options, before or after the command:\n"
 				   "      --log-format FORM  text, json or journal\n"
 				   "      --no-progress      no progress line on a terminal\n"
 				   "      --trace NAME       show what is said to and by the servers of this mailbox, secrets masked\n"
+				   "      --accept-duplicates  with run: begin anew although the state is lost\n"
 				   "      --version, --help\n";
 
 void print_help(FILE *to, const struct command *command)

@@ -12,7 +12,19 @@
 #include "config/password.h"
 #include "supervisor/progress.h"
 
-enum { OPT_LOG_FORMAT = 256, OPT_NO_PROGRESS, OPT_TRACE, OPT_JSON, OPT_DELETE, OPT_YES, OPT_ALL, OPT_SINCE, OPT_VERSION, OPT_HELP };
+enum {
+	OPT_LOG_FORMAT = 256,
+	OPT_NO_PROGRESS,
+	OPT_TRACE,
+	OPT_JSON,
+	OPT_DELETE,
+	OPT_YES,
+	OPT_ALL,
+	OPT_SINCE,
+	OPT_ACCEPT_DUPLICATES,
+	OPT_VERSION,
+	OPT_HELP
+};
 
 /* Every option there is, and the commands that it has a meaning for; NULL: all of them. */
 static const struct rule {
@@ -33,6 +45,7 @@ static const struct rule {
 	{{"yes", no_argument, NULL, OPT_YES}, "held drop, forget"},
 	{{"all", no_argument, NULL, OPT_ALL}, "held retry"},
 	{{"since", required_argument, NULL, OPT_SINCE}, "refetch"},
+	{{"accept-duplicates", no_argument, NULL, OPT_ACCEPT_DUPLICATES}, "run"},
 };
 
 static int take_log_format(struct options *options, const char *word)
@@ -87,6 +100,9 @@ static int take_option(struct options *options, int letter)
 		return 0;
 	case OPT_SINCE:
 		options->since = optarg;
+		return 0;
+	case OPT_ACCEPT_DUPLICATES:
+		options->accept_duplicates = true;
 		return 0;
 	case OPT_VERSION:
 		options->version = true;

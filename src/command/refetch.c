@@ -121,13 +121,13 @@ static int open_state(void *context, struct error *err)
 	struct refetching *refetching = context;
 
 	*err = (struct error){0};
-	refetching->state = state_open(refetching->config->state_dir, true, &(bool){false}, err);
+	refetching->state = command_open_state(refetching->config, true, err);
 	if (refetching->state == NULL && err->kind == ERR_NONE)
 		return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "nothing was hauled yet, so the next run hauls it");
 	if (refetching->state == NULL)
 		return -1;
 	state_close(refetching->state);
-	refetching->state = state_open(refetching->config->state_dir, false, &(bool){false}, err);
+	refetching->state = command_open_state(refetching->config, false, err);
 	return refetching->state != NULL ? 0 : -1;
 }
 
@@ -154,7 +154,7 @@ static int refetch(struct refetching *refetching, struct error *err)
 {
 	int lock_fd, result;
 
-	if (command_become(refetching->config, err) < 0 || command_patiently(open_state, refetching, err) < 0 ||
+	if (command_patiently(open_state, refetching, err) < 0 ||
 		lock_mailbox(state_dir_fd(refetching->state), refetching->mailbox->name, &lock_fd, err) < 0)
 		return -1;
 	for (size_t i = 0; refetching->mailbox->deliver_to[i] != NULL; i++)

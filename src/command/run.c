@@ -41,6 +41,7 @@ static int supervise(const struct options *options, struct spawner *spawner, enu
 		.names = options->arguments,
 		.trace = options->trace,
 		.attended = terminal,
+		.accept_duplicates = mode == JOB_HAUL && options->accept_duplicates,
 		.show_progress = mode == JOB_HAUL && terminal && !options->no_progress && options->verbosity >= 0 && options->trace == NULL,
 	};
 	int code;

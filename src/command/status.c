@@ -228,7 +228,7 @@ int command_status(const struct options *options, struct spawner *spawner)
 	struct config *config;
 	struct error err = {0};
 	struct state *state;
-	bool is_new, attention;
+	bool attention;
 	int code;
 
 	(void)spawner;
@@ -239,7 +239,7 @@ int command_status(const struct options *options, struct spawner *spawner)
 	config = command_load(options);
 	if (config == NULL)
 		return EX_CONFIG;
-	state = command_become(config, &err) == 0 ? state_open(config->state_dir, true, &is_new, &err) : NULL;
+	state = command_open_state(config, true, &err);
 	if ((state == NULL && err.kind != ERR_NONE) || print_all(options, config, state, &attention, &err) < 0)
 		code = command_failed(&err);
 	else

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "channel/channel.h"
 #include "mail/address.h"
+#include "state/marker.h"
 #include "supervisor/attendant.h"
 #include "supervisor/destinations.h"
 #include "supervisor/ledger.h"
@@ -246,6 +247,9 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 		munmap((void *)(uintptr_t)plan, len);
 	if (result < 0)
 		return -1;
+	if (answer.id != 0 && !attendant->marked)
+		marker_write(service->config, service->state, clock_wall_s());
+	attendant->marked |= answer.id != 0;
 	answer.count = unmatched;
 	attendant_send(attendant, &answer, NULL, 0);
 	return 0;

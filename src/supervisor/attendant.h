@@ -37,6 +37,13 @@ struct service {
 	void *context;
 };
 
+/* -- service.c -- */
+/* -1: there is none that can be used: lost, damaged, of another installation. check and list do without one that never was, and make none. */
+int service_open_state(struct service *service, bool accept_duplicates, struct error *err);
+bool service_has_state(const struct service *service); /* is there a file? */
+/* state_shrink, so many times at most: each takes some milliseconds. */
+void service_shrink(struct service *service, unsigned calls);
+
 struct program {
 	struct child child; /* pid 0: none is running */
 	sd_event_source *exit_event, *deadline;
@@ -81,6 +88,7 @@ struct attendant {
 	int waiting_fd;
 	sd_event_source *retry_event;
 	struct progress_total progress; /* of the folder in hand */
+	bool marked;                    /* that mail was hauled with this state is written down where it goes */
 	bool complained;                /* check and list: a REPORT_FAILED has said what is wrong */
 };
 

@@ -25,6 +25,7 @@
 #include "supervisor/schedule.h"
 
 #define BUSY_RETRY_MS 20
+#define SHRINKS_AT_END 64     /* half a second */
 #define BUSY_RETRIES_MAX 3000 /* a minute: then the other one hangs, and somebody should know */
 
 struct post {
@@ -161,6 +162,8 @@ static void retire(struct supervisor *supervisor, struct attendant *attendant)
 			supervisor->posts[i].attendant = NULL;
 	add_progress(&supervisor->past, &attendant->progress);
 	attendant_free(attendant);
+	if (supervisor->service.mode == JOB_HAUL)
+		service_shrink(&supervisor->service, 1);
 	supervisor->running--;
 	start_posts(supervisor);
 }
@@ -375,16 +378,30 @@ static void choose_posts(struct supervisor *supervisor)
 	supervisor->places = schedule_places(config->max_workers, supervisor->post_count);
 }
 
+/* It is one of the steps that check tries; the others are tried all the same. */
+static int check_state(struct supervisor *supervisor, struct error *err)
+{
+	struct service *service = &supervisor->service;
+
+	if (service_open_state(service, false, err) == 0 && state_check(service->state, err) == 0) {
+		snprintf(err->text, sizeof(err->text),
+			service_has_state(service) ? "%s/state.db is in order" : "there is none in %s yet; the first run makes one",
+			service->config->state_dir);
+		print_report("state", REPORT_OK, err->text, strlen(err->text));
+		return 0;
+	}
+	print_report("state", REPORT_FAILED, err->text, strlen(err->text));
+	note_exit_code(supervisor, policy_exit_code(err->kind, err->scope));
+	state_close(service->state);
+	service->state = state_open_scratch(err);
+	return service->state != NULL ? 0 : -1;
+}
+
 static int open_state(struct supervisor *supervisor, struct error *err)
 {
-	bool is_new;
-
-	supervisor->service.state = state_open(supervisor->service.config->state_dir, false, &is_new, err);
-	if (supervisor->service.state == NULL)
-		return -1;
-	if (is_new)
-		log_say(NULL, LEVEL_NOTICE, "state_new", "starting with an empty state in %s", supervisor->service.config->state_dir);
-	return 0;
+	if (supervisor->service.mode == JOB_CHECK)
+		return check_state(supervisor, err);
+	return service_open_state(&supervisor->service, supervisor->options->accept_duplicates, err);
 }
 
 /* What the shell told us to ignore (nohup, a job in the background) stays ignored. */
@@ -451,6 +468,9 @@ static void take_down(struct supervisor *supervisor)
 	for (unsigned i = 0; i < supervisor->post_count; i++)
 		attendant_free(supervisor->posts[i].attendant);
 	ledger_free(service->ledger);
+	/* Nobody waits for us any more. */
+	if (service->state != NULL && service->mode == JOB_HAUL && supervisor->interrupts == 0 && supervisor->exit_code != EX_IOERR)
+		service_shrink(service, SHRINKS_AT_END);
 	sd_event_source_disable_unref(supervisor->spawner_event);
 	sd_event_source_disable_unref(supervisor->start_retry);
 	sd_event_unref(service->event);

@@ -15,6 +15,7 @@ struct supervisor_options {
 	const char *trace;  /* mailbox, or NULL */
 	bool attended;      /* a terminal */
 	bool show_progress;
+	bool accept_duplicates; /* a state that is lost is begun anew */
 };
 
 /* The exit code: 0, or as the manual lists them. As root it becomes run_as first, for good. */

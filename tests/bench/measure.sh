@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# measure.sh [memory|startup|lines]... - the figures of doc/measurements.md, on the machine at hand: MAILHAUL=build/mailhaul tests/bench/measure.sh
+# measure.sh [memory|startup|state|lines]... - the figures of doc/measurements.md, on the machine at hand: MAILHAUL=build/mailhaul tests/bench/measure.sh
 # Run as root it measures the worker's private memory too; the agent and its servers run as nobody all the same.
 . "$(dirname "$0")/../lib/system.sh"
 . "$LIB/certificates.sh"
@@ -61,6 +61,45 @@ print("processor %.1f, elapsed %.1f" % (statistics.median(times), statistics.med
 PY
 }
 
+# A state with 200000 delivered messages: its size, and how long what reads all of it takes. Without a server: it is made by import.
+measure_state() {
+  echo "== state of 200000 delivered messages"
+  local dir=$WORK/state count=200000
+  IMAP_PORT=143 write_config "$dir" imap anna "{maildir: $dir/home}"
+  give_away
+  python3 - "$count" >"$WORK/state.txt" <<'PY'
+import hashlib, sys
+count = int(sys.argv[1])
+print(f'mailhaul-state 1 version=2 last_message={count}')
+print('meta key="installation" value="0123456789abcdef0123456789abcdef"')
+print('mailbox id=1 name="isp" protocol=2 host="localhost" user="anna"')
+print(f'folder id=1 mailbox=1 name="INBOX" uidvalidity=7 mark={count} present={count} listed_at=1800000000')
+print('target id=1 destination="home" recipient=""')
+for i in range(1, count + 1):
+    print(f'message id={i} folder=1 epoch=0 key=b"{i}" uid={i} size={5000 + i} date={1700000000 + i} stage=4 disposal=0 bytes={5000 + i}'
+          f' hash=x"{hashlib.sha256(b"h%d" % i).hexdigest()}" trace=x"{hashlib.sha256(b"t%d" % i).hexdigest()}" has_trace=1 delivered_at=1800000000')
+for i in range(1, count + 1):
+    print(f'delivery message={i} target=1 status=3 intent_at=1800000000')
+print('end')
+PY
+  chmod 644 "$WORK/state.txt"
+  local TIMEFORMAT='%R s'
+  printf 'import:  '
+  time "${as_user[@]}" "$MAILHAUL" --config "$dir/config.yaml" state import "$WORK/state.txt"
+  printf 'export:  '
+  time "${as_user[@]}" "$MAILHAUL" --config "$dir/config.yaml" state export >"$WORK/again.txt"
+  printf 'size:    %s bytes, ' "$(stat -c %s "$dir/state/state.db")"
+  echo "$(($(stat -c %s "$dir/state/state.db") / count)) a message"
+  python3 - "$dir/state/state.db" <<'PY'
+import sqlite3, sys, time
+base = sqlite3.connect(sys.argv[1])
+for what in "PRAGMA quick_check", "VACUUM":
+    start = time.monotonic()
+    base.execute(what).fetchall()
+    print(f"{what}: {time.monotonic() - start:.2f} s")
+PY
+}
+
 measure_lines() {
   echo "== lines of code per folder (with comments and empty lines)"
   local folder
@@ -76,7 +115,7 @@ give_away() {
   [ "$(id -u)" != 0 ] || chown -R "$ORDINARY_USER:" "$WORK"
 }
 
-[ $# -gt 0 ] || set -- memory startup lines
+[ $# -gt 0 ] || set -- memory startup state lines
 MAILHAUL=$(realpath "${MAILHAUL:-$TOP/mailhaul}")
 [ -x "$MAILHAUL" ] || {
   echo "$MAILHAUL is not built; say where it is: MAILHAUL=build/mailhaul $0" >&2
