@@ -136,6 +136,8 @@ src_libmailhaul_a_SOURCES = \
 	src/dest/dest.h \
 	src/dest/local.c \
 	src/dest/local.h \
+	src/dest/maildir-adopt.c \
+	src/dest/maildir-adopt.h \
 	src/dest/maildir-create.c \
 	src/dest/maildir-draft.c \
 	src/dest/maildir-draft.h \

@@ -31,6 +31,7 @@ UNIT_TESTS = \
 	tests/unit/test-job \
 	tests/unit/test-lines \
 	tests/unit/test-log \
+	tests/unit/test-maildir-adopt \
 	tests/unit/test-maildir \
 	tests/unit/test-message \
 	tests/unit/test-mutf7 \
@@ -88,6 +89,7 @@ FLOW_TESTS = \
 	tests/flow/test-retention \
 	tests/flow/test-session \
 	tests/flow/test-smtp-session \
+	tests/flow/test-state-lost \
 	tests/flow/test-smtp \
 	tests/flow/test-uidl-reuse
 

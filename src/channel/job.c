@@ -28,6 +28,7 @@ int job_encode(const struct job *job, struct error *err)
 	encode_u32(&out, job->sandbox);
 	encode_text(&out, job->host);
 	encode_text(&out, job->installation);
+	encode_u64(&out, (uint64_t)job->adopt_before);
 	schema_encode(&schema_mailbox, job->mailbox, &out);
 	encode_u32(&out, job->destination_count);
 	for (unsigned i = 0; i < job->destination_count; i++)
@@ -50,14 +51,18 @@ int job_encode(const struct job *job, struct error *err)
 
 static bool decode_header(struct decoder *in, struct job *job)
 {
+	uint64_t adopt_before;
 	uint32_t mode, trace;
 
 	if (!decode_u32(in, JOB_LIST, &mode) || !decode_u32(in, 1, &trace))
 		return false;
 	job->mode = mode;
 	job->trace = trace != 0;
-	return decode_u32(in, LEVEL_DEBUG, &job->log_level) && decode_u32(in, SANDBOX_OFF, &job->sandbox) && decode_text(in, true, &job->host) &&
-	       decode_text(in, true, &job->installation);
+	if (!decode_u32(in, LEVEL_DEBUG, &job->log_level) || !decode_u32(in, SANDBOX_OFF, &job->sandbox) || !decode_text(in, true, &job->host) ||
+		!decode_text(in, true, &job->installation) || !decode_u64(in, &adopt_before))
+		return false;
+	job->adopt_before = (int64_t)adopt_before;
+	return true;
 }
 
 static bool decode_destinations(struct decoder *in, struct job *job)

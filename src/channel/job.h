@@ -4,6 +4,7 @@
 #define MAILHAUL_CHANNEL_JOB_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "channel/record.h"
 
@@ -21,11 +22,12 @@ struct target {
 
 struct job {
 	enum job_mode mode;
-	bool trace;         /* send REC_TRACE */
-	unsigned log_level; /* least important level worth sending */
-	unsigned sandbox;   /* enum sandbox_mode */
-	char *host;         /* our own name, for Received and Maildir */
-	char *installation; /* random, from the state: makes X-Mailhaul-Id ours */
+	bool trace;           /* send REC_TRACE */
+	unsigned log_level;   /* least important level worth sending */
+	unsigned sandbox;     /* enum sandbox_mode */
+	char *host;           /* our own name, for Received and Maildir */
+	char *installation;   /* random, from the state: makes X-Mailhaul-Id ours */
+	int64_t adopt_before; /* wall clock: when the state was begun anew after a loss, of late; else 0 */
 	struct mailbox_config *mailbox;
 	struct dest_config *destinations; /* of deliver_to, in order, plus those that open messages still name */
 	unsigned destination_count;

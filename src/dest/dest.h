@@ -24,6 +24,7 @@ struct dest_context {
 	struct secret *secret;      /* for AUTH; the destination frees it when it is closed for good (it may have to log in again); NULL: none */
 	const char *host;           /* our own name, for EHLO and Maildir names */
 	int tmp_fd, new_fd, cur_fd; /* Maildir; owned by the destination from here on, -1 otherwise */
+	int64_t adopt_before;       /* Maildir: what it holds since before that time is not delivered again; 0: everything is */
 	void (*trace)(void *, char, const char *, size_t);
 	void *trace_context;
 	struct tls_summary *tls; /* filled by open; may be NULL */

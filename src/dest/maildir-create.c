@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,22 +14,32 @@
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
-static const char *skip_hex(const char *text)
+static const char *read_hex(const char *text, uint64_t *ret_value)
 {
 	size_t len = strspn(text, "0123456789abcdef");
 
+	*ret_value = strtoull(text, NULL, 16);
 	return len == 16 && text[len] == '.' ? text + len + 1 : NULL;
 }
 
-/* seconds.KEY.HASH.host */
-static bool is_ours(const char *name)
+bool maildir_parse_name(const char *name, int64_t *ret_seconds, uint64_t *ret_hash)
 {
 	size_t digits = strspn(name, "0123456789");
+	uint64_t key;
 
-	if (digits == 0 || name[digits] != '.')
+	if (digits == 0 || digits > 18 || name[digits] != '.')
 		return false;
-	name = skip_hex(name + digits + 1);
-	return name != NULL && skip_hex(name) != NULL;
+	*ret_seconds = strtoll(name, NULL, 10);
+	name = read_hex(name + digits + 1, &key);
+	return name != NULL && read_hex(name, ret_hash) != NULL;
+}
+
+static bool is_ours(const char *name)
+{
+	int64_t seconds;
+	uint64_t hash;
+
+	return maildir_parse_name(name, &seconds, &hash);
 }
 
 static int check_owner(int fd, const char *path, struct error *err)

@@ -18,6 +18,7 @@
 #include "base/secret.h"
 #include "base/sha256.h"
 #include "dest/dest.h"
+#include "dest/maildir-adopt.h"
 #include "dest/maildir-draft.h"
 #include "mail/message.h"
 
@@ -27,6 +28,7 @@ struct maildir {
 	struct drafts drafts;
 	struct delivery_queue offered; /* renamed; new/ is not synced since */
 	struct delivery_queue settled;
+	struct adoption adoption;
 };
 
 static struct maildir *maildir_of(struct dest *dest)
@@ -137,13 +139,26 @@ static int deliver(const struct maildir *maildir, const char *name, struct error
 	return 0;
 }
 
+/* What was delivered before the state was lost is there under an older name. */
+static int deliver_once(struct maildir *maildir, const struct delivery *delivery, struct error *err)
+{
+	int found = adoption_take(&maildir->adoption, maildir->context.new_fd, maildir->context.cur_fd, delivery->haul->message->hash);
+
+	if (found < 0)
+		return failed(maildir, "search", "{new,cur}", err);
+	if (found == 0)
+		return deliver(maildir, delivery->name, err);
+	unlinkat(maildir->context.tmp_fd, delivery->name, 0);
+	return 0;
+}
+
 static int maildir_offer(struct dest *dest, struct delivery *delivery, const struct delivery *next, struct error *err)
 {
 	struct maildir *maildir = maildir_of(dest);
 
 	(void)next;
 	drafts_forget(&maildir->drafts, delivery->name, false);
-	if (deliver(maildir, delivery->name, err) == 0) {
+	if (deliver_once(maildir, delivery, err) == 0) {
 		STAILQ_INSERT_TAIL(&maildir->offered, delivery, next);
 		return 0;
 	}
@@ -275,6 +290,7 @@ static int maildir_close(struct dest *dest, struct error *err)
 
 	(void)err;
 	drafts_done(&maildir->drafts);
+	adoption_done(&maildir->adoption);
 	maildir->context.tmp_fd = fs_close(maildir->context.tmp_fd);
 	maildir->context.new_fd = fs_close(maildir->context.new_fd);
 	maildir->context.cur_fd = fs_close(maildir->context.cur_fd);
@@ -312,6 +328,7 @@ struct dest *maildir_new(const struct dest_context *context)
 	maildir->dest.ops = &ops;
 	maildir->context = *context;
 	drafts_init(&maildir->drafts, context->tmp_fd, context->config->name, context->config->path);
+	maildir->adoption.before = context->adopt_before;
 	STAILQ_INIT(&maildir->offered);
 	STAILQ_INIT(&maildir->settled);
 	return &maildir->dest;

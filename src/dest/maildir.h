@@ -20,4 +20,8 @@ int maildir_open_directories(const char *path, int ret_fds[3], struct error *err
 /* Removes what we left in tmp/ more than MAILDIR_STALE_S ago; nothing that others made. now_s: wall clock. */
 void maildir_clear_tmp(int tmp_fd, int64_t now_s);
 
+/* Of a file in a Maildir, with or without a mail reader's flags behind: did we give it its name, seconds.KEY.HASH.host? When it was intended, and the
+ * first 8 bytes of the message's hash, most significant first. */
+bool maildir_parse_name(const char *name, int64_t *ret_seconds, uint64_t *ret_hash);
+
 #endif

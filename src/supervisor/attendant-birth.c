@@ -99,6 +99,8 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 		.installation = (char *)(uintptr_t)state_installation(service->state),
 		.mailbox = mailbox,
 	};
+	if (state_begun_anew_at(service->state, clock_wall_s(), &job->adopt_before, err) < 0)
+		return -1;
 	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++)
 		add_configured_targets(attendant, mailbox->deliver_to[i]);
 	job->frozen = job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << job->target_count) - 1;

@@ -19,6 +19,7 @@ void outlet_init(struct outlet *outlet, const struct job *job, unsigned index, s
 		.tmp_fd = directories[0],
 		.new_fd = directories[1],
 		.cur_fd = directories[2],
+		.adopt_before = job->adopt_before,
 		.trace = trace,
 		.trace_context = trace_context,
 		.tls = tls,

@@ -67,6 +67,7 @@ static struct job make_job(const struct config *config, const char *mailbox)
 		.sandbox = SANDBOX_REQUIRE,
 		.host = xstrdup("our.example"),
 		.installation = xstrdup("k3jx9"),
+		.adopt_before = 1800000000123,
 		.mailbox = config_mailbox(config, mailbox),
 		.destinations = config->destinations,
 		.destination_count = (unsigned)config->destination_count,
