@@ -84,6 +84,7 @@ FLOW_TESTS = \
 	tests/flow/test-imap \
 	tests/flow/test-mda \
 	tests/flow/test-on-refuse \
+	tests/flow/test-poison \
 	tests/flow/test-pop3-transfer \
 	tests/flow/test-pop3 \
 	tests/flow/test-retention \
@@ -101,6 +102,7 @@ SYSTEM_TESTS = \
 	tests/system/test-maildir.sh \
 	tests/system/test-mda.sh \
 	tests/system/test-passwords.sh \
+	tests/system/test-poison.sh \
 	tests/system/test-refusals.sh \
 	tests/system/test-service.sh \
 	tests/system/test-smtp.sh

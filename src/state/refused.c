@@ -114,3 +114,24 @@ int state_refused(struct state *state, uint64_t message_id, const struct state_t
 	*ret_end = rule->what == REFUSE_DELETE ? REFUSAL_DISCARDED : REFUSAL_DIVERTED;
 	return end_delivery(state, &message, refused, rule->what == REFUSE_DELETE ? DELIVERY_DISCARDED : DELIVERY_DROPPED, now, err);
 }
+
+int state_release(
+	struct state *state, int64_t mailbox_id, const struct state_target *target, int64_t since_s, enum refusal_end *ret_end, struct error *err)
+{
+	int64_t target_id;
+
+	*ret_end = REFUSAL_HELD;
+	if (target_find(state, target, false, &target_id, err) < 0)
+		return -1;
+	/* Of those without a reply some could not be fetched, and some were sent and never answered: they stay held. */
+	if (sql_run(state, err,
+		    "UPDATE delivery SET status = ?1, next_try = 0, held_at = 0 WHERE target = ?2 AND " DELIVERY_IS_HELD
+		    " AND held_tries = 0 AND held_at >= ?3 AND code >= 500 AND next_try >= 0"
+		    " AND EXISTS (SELECT 1 FROM target t WHERE t.id = ?2 AND t.accepted_at < ?3) AND message IN"
+		    " (SELECT m.id FROM folder f JOIN message m ON m.folder = f.id WHERE f.mailbox = ?4 AND m." MESSAGE_IS_UNDELIVERED ")",
+		    SQL_NUMBER(DELIVERY_DEFERRED), SQL_NUMBER(target_id), SQL_NUMBER(since_s), SQL_NUMBER(mailbox_id)) < 0)
+		return -1;
+	if (sqlite3_changes(state->db) != 0)
+		*ret_end = REFUSAL_RELEASED;
+	return 0;
+}

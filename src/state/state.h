@@ -109,11 +109,15 @@ struct refusal_rule {
 	const struct state_target *targets; /* REFUSE_DELIVER_TO: where it goes instead; borrowed */
 	unsigned target_count;
 };
-enum refusal_end { REFUSAL_HELD, REFUSAL_DIVERTED, REFUSAL_DISCARDED };
+enum refusal_end { REFUSAL_HELD, REFUSAL_DIVERTED, REFUSAL_DISCARDED, REFUSAL_RELEASED };
 /* After state_apply of such a refusal, in the same transaction: applies the rule, if the target has accepted other mail within a day. DIVERTED: what
  * was held is dropped, with its reply kept, and the message is due for the rule's targets in the next session. DISCARDED: it counts as delivered. */
 int state_refused(struct state *state, uint64_t message_id, const struct state_target *target, const struct refusal_rule *rule, int64_t now,
 	enum refusal_end *ret_end, struct error *err);
+/* A target that has accepted nothing since since_s (the beginning of the session) turns out to refuse everything: what it was held for since then is due
+ * again as soon as the destination is. *ret_end: RELEASED if there was any. In the transaction of that outcome. */
+int state_release(
+	struct state *state, int64_t mailbox_id, const struct state_target *target, int64_t since_s, enum refusal_end *ret_end, struct error *err);
 /* After a renumbering, before a message of the new plan is delivered: is it one that is known from before? By its bytes, by its trace if
  * has_trace, or, for one of the baseline, by size and date. The same on POP3, but among those alone that had the same UIDL, and by bytes or, for one
  * of the baseline, by size. Each old message answers once, so equal ones are counted. The new one inherits disposal and deliveries of the old: it

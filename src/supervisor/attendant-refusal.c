@@ -10,6 +10,12 @@ static bool is_refusal(const struct record *record)
 	       (record->scope == SCOPE_MESSAGE || record->scope == SCOPE_RECIPIENT);
 }
 
+/* Not of a message, but of everything: three in a row, or a sender that nobody refuses (policy/refusal.h). */
+static bool refuses_everything(const struct record *record)
+{
+	return record->kind == REC_OUTCOME && record->verdict == VERDICT_DEFERRED && record->scope == SCOPE_DESTINATION && record->code >= 400;
+}
+
 static struct state_target target_of(const struct attendant *attendant, unsigned index)
 {
 	const struct target *target = &attendant->job.targets[index];
@@ -42,6 +48,10 @@ int attendant_refusal(struct attendant *attendant, const struct record *record, 
 	struct refusal_rule rule;
 
 	*ret_end = REFUSAL_HELD;
+	if (refuses_everything(record)) {
+		refused = target_of(attendant, record->index);
+		return state_release(attendant->service->state, attendant->mailbox_state.id, &refused, attendant->started_s, ret_end, err);
+	}
 	if (!is_refusal(record) || record->scope != SCOPE_MESSAGE || (record->flags & REC_AFTER_DATA) == 0)
 		return 0;
 	refused = target_of(attendant, record->index); /* state_apply has checked it */
@@ -58,12 +68,13 @@ void attendant_committed(struct attendant *attendant, const struct record *recor
 		[REFUSAL_HELD] = {"held", "is held; \"mailhaul held\" knows more", LEVEL_WARNING},
 		[REFUSAL_DIVERTED] = {"diverted", "goes to the destination that on_refuse names", LEVEL_NOTICE},
 		[REFUSAL_DISCARDED] = {"discarded", "counts as delivered, as on_refuse says", LEVEL_NOTICE},
+		[REFUSAL_RELEASED] = {"released", "and what was refused before it is not held, since nothing is accepted there", LEVEL_NOTICE},
 	};
 	struct state_target target;
 	struct log_entry entry;
 	char text[sizeof(record->text) + 160];
 
-	if (!is_refusal(record))
+	if (!is_refusal(record) && end != REFUSAL_RELEASED)
 		return;
 	target = target_of(attendant, record->index);
 	snprintf(text, sizeof(text), "message %llu %s: %.*s", (unsigned long long)record->id, ends[end].what, (int)record->len, record->text);

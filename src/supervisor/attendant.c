@@ -355,6 +355,7 @@ int attendant_start(
 	attendant->service = service;
 	attendant->mailbox = mailbox;
 	attendant->insistent = insistent;
+	attendant->started_s = clock_wall_s();
 	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
 	attendant->lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd = attendant->waiting_fd = -1;
 	attendant->worker.pidfd = -1;

@@ -56,6 +56,7 @@ struct attendant {
 	struct service *service;
 	const struct mailbox_config *mailbox;
 	struct mailbox_state mailbox_state;
+	int64_t started_s; /* wall clock */
 	struct log log;
 	struct job job;
 	bool insistent; /* back-offs of its destinations are not obeyed: each is tried once */

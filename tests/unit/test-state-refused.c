@@ -186,6 +186,42 @@ static void given_up_is_no_way_out(void **ctx)
 	assert_int_equal(refuse(f, id, BERT, divert(f)), REFUSAL_HELD);
 }
 
+static void release(struct fixture *f, unsigned target, int64_t since, enum refusal_end expected)
+{
+	enum refusal_end what;
+
+	assert_int_equal(state_release(f->state, f->mailbox, &f->targets[target], since, &what, &f->error), 0);
+	assert_int_equal(what, expected);
+}
+
+/* A misconfigured destination refuses one, two, everything: the first two were no worse than the others. */
+static void nothing_is_held_where_nothing_is_accepted(void **ctx)
+{
+	struct fixture *f = *ctx;
+	uint64_t id = plan_uids(f, 1, 6, 3);
+
+	refuse(f, id, HOME, hold); /* long ago */
+	f->now += HOUR;
+	refuse(f, id + 1, HOME, hold);
+	refuse(f, id + 2, BERT, hold);
+	assert_int_equal(unfetched(f, id + 3, ERR_REFUSED), 0);
+	release(f, HOME, f->now, REFUSAL_RELEASED);
+	assert_int_equal(status_of(f, id, HOME), DELIVERY_HELD);
+	assert_int_equal(status_of(f, id + 1, HOME), DELIVERY_DEFERRED);
+	assert_int_equal(status_of(f, id + 2, BERT), DELIVERY_HELD);
+	assert_int_equal(status_of(f, id + 3, HOME), DELIVERY_HELD);
+	assert_int_equal(due_item(f, id + 1).open, 3);
+	release(f, HOME, f->now, REFUSAL_HELD);
+	/* It has accepted something in this session. */
+	accept_other(f, id + 4, BERT);
+	release(f, BERT, f->now, REFUSAL_HELD);
+	assert_int_equal(status_of(f, id + 2, BERT), DELIVERY_HELD);
+	/* Another mailbox's worker says nothing about this one. */
+	refuse(f, id + 5, HOME, hold);
+	f->mailbox++;
+	release(f, HOME, f->now, REFUSAL_HELD);
+}
+
 static void noted_once_a_minute(void **ctx)
 {
 	struct fixture *f = *ctx;
@@ -212,6 +248,7 @@ int main(void)
 		FIXTURE_TEST(looked_at_again_by_the_hold_clock),
 		FIXTURE_TEST(once_for_two_refusals),
 		FIXTURE_TEST(given_up_is_no_way_out),
+		FIXTURE_TEST(nothing_is_held_where_nothing_is_accepted),
 		FIXTURE_TEST(noted_once_a_minute),
 	};
 
