@@ -41,7 +41,7 @@ enum record_kind {
 	/* worker -> supervisor: durable, numbered, acknowledged */
 	REC_INTENT = 64, /* id, targets, size, hash, trace, when */
 	REC_OUTCOME,     /* id, index: target, verdict, error, scope, code, text: the peer's words */
-	REC_UNFETCHED,   /* id, text: it was asked for and did not come */
+	REC_UNFETCHED,   /* id, text: it was asked for and did not come; scope MAILBOX: the connection broke when it was to come */
 	REC_DISPOSED,    /* id: the source has confirmed it */
 	/* worker -> supervisor: for people */
 	REC_LOG = 96, /* index: level; text: event\0 and the fields of a struct log_entry */

@@ -105,6 +105,30 @@ void imap_fetch_add(struct imap *imap)
 
 /* --- what comes --- */
 
+/* Messages come in the order asked, with hardly an exception; where all have come, and the tagged response has not, any may be the reason. */
+static uint64_t awaited_of(const struct imap_command *command)
+{
+	const struct haul *haul, *first = STAILQ_FIRST(&command->hauls);
+
+	STAILQ_FOREACH(haul, &command->hauls, next)
+		if (haul->message == NULL && haul->error.kind == ERR_NONE)
+			return haul->id;
+	return first != NULL ? first->id : 0;
+}
+
+uint64_t imap_fetch_awaited(const struct imap *imap)
+{
+	const struct imap_command *oldest = NULL;
+
+	for (size_t i = 0; i < IMAP_OUTSTANDING_MAX; i++) {
+		const struct imap_command *command = &imap->commands[i];
+
+		if (command->number != 0 && !STAILQ_EMPTY(&command->hauls) && (oldest == NULL || command->number < oldest->number))
+			oldest = command;
+	}
+	return oldest != NULL ? awaited_of(oldest) : 0;
+}
+
 /* The message with this UID that was asked for and has no answer yet, and the command that asked. */
 static struct haul *find_haul(struct imap *imap, uint64_t uid, struct imap_command **ret_command)
 {

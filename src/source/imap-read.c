@@ -222,6 +222,7 @@ int imap_lose(struct imap *imap, const struct error *why, struct error *err)
 {
 	if (!imap->lost) {
 		imap->lost = true;
+		imap->source.suspect = imap_fetch_awaited(imap);
 		imap->error = *why;
 		if (imap->error.scope != SCOPE_PROGRAM)
 			imap->error.scope = SCOPE_MAILBOX; /* whatever broke it: no session, no mailbox */

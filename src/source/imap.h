@@ -163,7 +163,8 @@ int imap_list(struct source *source, uint64_t above_uid, listed_fn *each, void *
 /* --- imap-fetch.c --- */
 
 void imap_fetch_init(struct imap *imap);
-void imap_fetch_done(struct imap *imap); /* frees what was requested and not returned */
+void imap_fetch_done(struct imap *imap);              /* frees what was requested and not returned */
+uint64_t imap_fetch_awaited(const struct imap *imap); /* id of the message that the server owes us next; 0: none */
 int imap_request(struct source *source, struct haul *haul, struct error *err);
 int imap_receive(struct source *source, struct haul **ret_haul, struct error *err);
 /* Adds as many fetch commands as may be outstanding. */

@@ -60,9 +60,13 @@ static inline struct pop3 *pop3_of(struct source *source)
 	return (struct pop3 *)source; /* its first member */
 }
 
+/* pop3-transfer.c. Id of the message that the server owes us next; 0: none. */
+uint64_t pop3_awaited(const struct pop3 *pop3);
 /* For failures behind which no reply means anything any more. */
 static inline int pop3_lose(struct pop3 *pop3)
 {
+	if (!pop3->lost)
+		pop3->source.suspect = pop3_awaited(pop3);
 	pop3->lost = true;
 	return -1;
 }

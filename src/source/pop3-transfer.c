@@ -76,6 +76,13 @@ static bool is_owed(const struct pop3 *pop3)
 	return !STAILQ_EMPTY(&pop3->queue) && STAILQ_FIRST(&pop3->queue) != pop3->unsent;
 }
 
+uint64_t pop3_awaited(const struct pop3 *pop3)
+{
+	const struct pop3_command *oldest = STAILQ_FIRST(&pop3->queue);
+
+	return oldest != NULL && oldest != pop3->unsent && oldest->haul != NULL ? oldest->haul->id : 0;
+}
+
 /* Holds the server to its timeout, from now, while it owes us something. */
 static void renew_patience(struct pop3 *pop3)
 {

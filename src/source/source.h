@@ -50,6 +50,7 @@ typedef int listed_fn(void *context, const struct listed *entry, struct error *e
 struct source {
 	const struct source_ops *ops;
 	struct wire *wire; /* what transfer_run polls; NULL before open */
+	uint64_t suspect;  /* once lost: id of the message that was to come next, over which the server may have stumbled; 0: none was asked for */
 };
 
 struct source_ops {

@@ -170,18 +170,25 @@ static int apply_unfetched(struct step *step, struct error *err)
 {
 	const struct record *record = step->record;
 	struct message_row *message = &step->message;
+	bool broken_off = record->scope == SCOPE_MAILBOX;
+	int64_t next_try = 0;
 
 	if (message->stage != STAGE_OPEN && message->stage != STAGE_INTENT)
 		return out_of_order(step, "failed fetch", err);
 	message->attempts++;
+	/* A server that breaks off at the same message each time would keep all that come behind it. */
+	if (!broken_off)
+		next_try = step->now + backoff_s(BACKOFF_MESSAGE, message->attempts);
+	else if (message->attempts > 1)
+		next_try = step->now + backoff_s(BACKOFF_MESSAGE, message->attempts - 1);
 	if (message->first_failed_at == 0)
 		message->first_failed_at = step->now;
 	/* REFUSED: larger than the operator allows, which no further try will change soon. */
-	if ((record->error == ERR_REFUSED || step->now - message->first_failed_at > DEFERRED_MAX_S) && hold_unfetched(step, err) < 0)
+	if (((record->error == ERR_REFUSED && !broken_off) || step->now - message->first_failed_at > DEFERRED_MAX_S) && hold_unfetched(step, err) < 0)
 		return -1;
 	return sql_run(step->state, err, "UPDATE message SET attempts = ?2, first_failed_at = ?3, next_try = ?4, fetch_error = ?5 WHERE id = ?1",
-		SQL_NUMBER(message->id), SQL_NUMBER(message->attempts), SQL_NUMBER(message->first_failed_at),
-		SQL_NUMBER(step->now + backoff_s(BACKOFF_MESSAGE, message->attempts)), SQL_BLOB(record->text, record->len));
+		SQL_NUMBER(message->id), SQL_NUMBER(message->attempts), SQL_NUMBER(message->first_failed_at), SQL_NUMBER(next_try),
+		SQL_BLOB(record->text, record->len));
 }
 
 static int apply_disposed(struct step *step, struct error *err)

@@ -119,6 +119,16 @@ int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, 
 	return channel_send(session->channel, &record, NULL, 0, err);
 }
 
+int transfer_suspect(struct transfer *transfer, uint64_t id, const struct error *why, struct error *err)
+{
+	struct session *session = transfer->session;
+	struct record record = {.kind = REC_UNFETCHED, .id = id, .error = (uint8_t)why->kind, .scope = SCOPE_MAILBOX, .code = (uint32_t)why->code};
+
+	record_set_text(&record, why->text, strlen(why->text));
+	log_say(&session->log, LEVEL_INFO, "broken_off", "the connection broke when message %llu was to come", (unsigned long long)id);
+	return channel_send(session->channel, &record, NULL, 0, err);
+}
+
 /* Asks the destinations that can tell. What is found there is recorded as accepted and need not be fetched again; what is not is delivered anew. */
 int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct error *err)
 {

@@ -364,12 +364,19 @@ static void leave_source(struct transfer *transfer, bool *moved)
 }
 
 /* Everything that touches the source; its failure does not end what is under way to the destinations. */
-static void serve_source(struct transfer *transfer, bool *moved)
+static int serve_source(struct transfer *transfer, bool *moved, struct error *err)
 {
+	uint64_t suspect;
+
 	if (transfer->source_lost)
-		return;
-	if (top_up(transfer, moved, &transfer->source_error) < 0 || receive(transfer, moved, &transfer->source_error) < 0)
-		leave_source(transfer, moved);
+		return 0;
+	if (top_up(transfer, moved, &transfer->source_error) == 0 && receive(transfer, moved, &transfer->source_error) == 0)
+		return 0;
+	suspect = transfer->session->source->suspect;
+	leave_source(transfer, moved);
+	if (suspect == 0 || transfer->source_error.kind == ERR_CANCELED)
+		return 0;
+	return transfer_suspect(transfer, suspect, &transfer->source_error, err);
 }
 
 static int step(struct transfer *transfer, bool *moved, struct error *err)
@@ -379,7 +386,8 @@ static int step(struct transfer *transfer, bool *moved, struct error *err)
 		error_set(&transfer->source_error, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
 		leave_source(transfer, moved);
 	}
-	serve_source(transfer, moved);
+	if (serve_source(transfer, moved, err) < 0)
+		return -1;
 	if (transfer_close_group(transfer, err) < 0 || offer(transfer, moved, err) < 0 || take_verdicts(transfer, moved, err) < 0)
 		return -1;
 	if (dispose(transfer, moved, &transfer->source_error) < 0)

@@ -52,6 +52,8 @@ void transfer_drop(struct transfer *transfer, struct haul *haul); /* as if it ha
 /* transfer-settle.c: what came of it. */
 int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct error *err);
 int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, const struct error *why, struct error *err);
+/* The source was lost while this message was to come: once may be the network's doing, twice is the message's (apply_unfetched). */
+int transfer_suspect(struct transfer *transfer, uint64_t id, const struct error *why, struct error *err);
 int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct error *err);
 void transfer_progress(struct transfer *transfer);
 /* The targets among these that can be delivered to now; opens their destinations. */

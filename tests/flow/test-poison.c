@@ -215,6 +215,66 @@ static void without_end(void **state)
 	agent_done(&agent);
 }
 
+/* A server that hangs up at one message each time, with or without a word: twice may be the network, then the others are hauled without it. */
+static void broken_off_at_one_message(void **state)
+{
+	static const struct step selected[] = {SELECTED("3"), END};
+	static const struct step ends[] = {S("* BYE FETCH failed: internal error"), CUT};
+	static const struct step others[COUNT] = {
+		C("%6 UID FETCH 6:7 (UID BODY.PEEK[])"), C("%6 UID FETCH 5,7 (UID BODY.PEEK[])"), C("%6 UID FETCH 5:6 (UID BODY.PEEK[])")};
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * COUNT; i++) {
+		unsigned place = i / 2;
+		struct script broken[2] = {0}, whole = {0};
+		struct agent agent;
+
+		ADD(&broken[0], PLAY(imap_lists_three));
+		ADD(&broken[1], PLAY(selected));
+		for (unsigned k = 0; k < 2; k++) {
+			ADD(&broken[k], C("%6 UID FETCH 5:7 (UID BODY.PEEK[])"));
+			for (unsigned m = 0; m < place; m++)
+				ADD(&broken[k], PLAY(gives[m]));
+			add(&broken[k], ends[i % 2]);
+			if (i % 2 == 0)
+				ADD(&broken[k], CLOSE);
+			ADD(&broken[k], END);
+		}
+		ADD(&whole, PLAY(selected));
+		add(&whole, others[place]);
+		for (unsigned m = 0; m < COUNT; m++)
+			if (m != place)
+				ADD(&whole, PLAY(gives[m]));
+		ADD(&whole, S("%6 OK"));
+		add_imap_end(&whole, place);
+		agent_init(&agent);
+		haul_home(&agent, "imap", broken[0].steps, "", 75);
+		haul_home(&agent, "imap", broken[1].steps, "", 75);
+		assert_int_equal(agent_mail(&agent, "new", NULL), 0);
+		haul_home(&agent, "imap", whole.steps, "", 0);
+		expect_one_left(&agent);
+		agent_done(&agent);
+	}
+}
+
+static void broken_off_at_one_retr(void **state)
+{
+	static const struct step broken[] = {
+		PLAY(pop3_lists_three), C("RETR 1"), C("RETR 2"), C("RETR 3"), S("+OK"), RAW("Return-Path: <"), CLOSE, END};
+	static const struct step whole[] = {PLAY(pop3_lists_three), C("RETR 2"), C("RETR 3"), PLAY(hands_out), PLAY(hands_out), C("DELE 2"),
+		C("DELE 3"), S("+OK"), S("+OK"), PLAY(pop3_leaves), END};
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	haul_home(&agent, "pop3", broken, "", 75);
+	haul_home(&agent, "pop3", broken, "", 75);
+	haul_home(&agent, "pop3", whole, "", 0);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 2);
+	assert_int_equal(agent_status(&agent, "open"), 1);
+	agent_done(&agent);
+}
+
 /* -- refused by the destination -- */
 
 static const struct step greets[] = {S("220 mx"), C("EHLO *"), S("250 mx"), END};
@@ -376,6 +436,8 @@ int main(void)
 		cmocka_unit_test(fetched_as_nil),
 		cmocka_unit_test(refused_by_fetch),
 		cmocka_unit_test(without_end),
+		cmocka_unit_test(broken_off_at_one_message),
+		cmocka_unit_test(broken_off_at_one_retr),
 		cmocka_unit_test(refused_by_the_destination),
 		cmocka_unit_test(refused_altogether),
 		cmocka_unit_test(a_quota_of_one_recipient),

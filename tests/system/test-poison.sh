@@ -44,12 +44,16 @@ poisoned() {
   sed -i "s|^destinations:|&\\n  spam: {maildir: $dir/spam}|" "$dir/config.yaml"
   expect "$protocol: check looks at the destination for what is refused, too" 0 "destination spam: .* can be written" mailhaul --config "$dir/config.yaml" check
 
-  run_config "$dir" -v || status=$?
+  # Over IMAP, Dovecot says goodbye at a message that it cannot read: the third session does without it.
+  for _ in 1 2 3; do
+    run_config "$dir" -v isp || status=$?
+    ! grep -q 'event=hauled' "$dir/log" || break
+  done
   check "$protocol: a message that cannot be read is no success" [ "$status" = 75 ]
   wait_until 30 arrived_is "$WORK/postfix/mail/anna" 4
   check "$protocol: the others arrive" arrived_is "$WORK/postfix/mail/anna" 4
   expect "$protocol: the log says where the refused one goes" 0 'event=diverted .*poison is not wanted here' cat "$dir/log"
-  run_config "$dir"
+  run_config "$dir" isp
   check "$protocol: the next run brings it there" grep -rq 'X-Poison' "$dir/spam/new"
   check "$protocol: and alone" arrived_is "$dir/spam" 1
   check "$protocol: the unreadable one alone is left at the source" [ "$(find "$DOVECOT_DIR/mail/$user" -name '*.host*' | wc -l)" = 1 ]
@@ -71,6 +75,7 @@ elif [ -z "${SMTP_PORT:-}" ]; then
   fail "poison" "Postfix did not start"
 else
   servers_start --count 1
+  poisoned imaps
   poisoned pop3s
 fi
 system_end

@@ -186,6 +186,38 @@ static void held_after_five_days(void **ctx)
 	assert_int_equal(status_of(f, id + 1, 0), DELIVERY_HELD);
 }
 
+static int broken_off(struct fixture *f, uint64_t id, enum error_kind kind)
+{
+	struct record record = {.kind = REC_UNFETCHED, .id = id, .error = (uint8_t)kind, .scope = SCOPE_MAILBOX, .len = 4, .text = "gone"};
+
+	return apply(f, &record);
+}
+
+/* Once is the network, twice is the message; one that came in between begins anew. */
+static void a_connection_that_breaks_twice_at_one_message(void **ctx)
+{
+	struct fixture *f = *ctx;
+	uint64_t id = plan_uids(f, 1, 1, 1);
+
+	assert_int_equal(broken_off(f, id, ERR_TEMP), 0);
+	assert_int_equal(due_item(f, id).open, 1);
+	assert_int_equal(broken_off(f, id, ERR_REFUSED), 0); /* a goodbye is no refusal of the message */
+	assert_int_equal(due_item(f, id).id, 0);
+	assert_int_equal(status_of(f, id, 0), DELIVERY_OPEN);
+	f->now += 600;
+	assert_int_equal(due_item(f, id).open, 1);
+	assert_int_equal(intend(f, id, 1, 1), 0);
+	assert_int_equal(outcome(f, id, 0, VERDICT_RETRACTED, SCOPE_MESSAGE), 0);
+	assert_int_equal(broken_off(f, id, ERR_TEMP), 0);
+	assert_int_equal(due_item(f, id).open, 1);
+	while (f->now <= START + 600 + DEFERRED_MAX_S) {
+		assert_int_equal(status_of(f, id, 0), DELIVERY_OPEN);
+		f->now += DAY;
+		assert_int_equal(broken_off(f, id, ERR_TEMP), 0);
+	}
+	assert_int_equal(status_of(f, id, 0), DELIVERY_HELD);
+}
+
 /* One that is held for what the peer said keeps its own clock, whatever becomes of a fetch for another. */
 static void a_failed_fetch_is_not_a_try_of_what_is_not_due(void **ctx)
 {
@@ -358,6 +390,7 @@ int main(void)
 		FIXTURE_TEST(a_failure_leaves_the_peers_words),
 		FIXTURE_TEST(a_failed_destination_does_not_count),
 		FIXTURE_TEST(held_after_five_days),
+		FIXTURE_TEST(a_connection_that_breaks_twice_at_one_message),
 		FIXTURE_TEST(a_failed_fetch_is_not_a_try_of_what_is_not_due),
 		FIXTURE_TEST(kept_mail_owes_nothing),
 		FIXTURE_TEST(records_that_cannot_be),
