@@ -73,8 +73,6 @@ static int write_rows(struct state *state, const struct dump_table *table, FILE 
 		str_clear(&line);
 		add_row(&line, table, row);
 		found = fwrite(line.data, 1, line.len, to) == line.len ? 0 : write_failed(err);
-		if (found == 0)
-			continue;
 	}
 	sqlite3_finalize(row);
 	str_done(&line);

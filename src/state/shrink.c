@@ -1,8 +1,8 @@
+#include <string.h>
+
 #include "base/error.h"
 #include "base/mem.h"
 #include "state/store.h"
-
-#include <string.h>
 
 #define ONCE_S 86400
 /* Free pages up to this number (1 MiB) stay in the file: tomorrow's messages take them, and nothing has to be moved. */

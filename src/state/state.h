@@ -205,5 +205,4 @@ int state_export(struct state *state, FILE *to, struct error *err);
 /* Makes DIR/state.db of what was exported, or nothing at all. from_name: for errors. Refused where there is a state; the caller has all locks. */
 int state_import(const char *dir, FILE *from, const char *from_name, struct error *err);
 
-
 #endif
