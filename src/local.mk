@@ -233,6 +233,7 @@ src_libmailhaul_a_SOURCES = \
 	src/worker/session.c \
 	src/worker/session.h \
 	src/worker/transfer-load.c \
+	src/worker/transfer-offer.c \
 	src/worker/transfer-settle.c \
 	src/worker/transfer.c \
 	src/worker/transfer.h \

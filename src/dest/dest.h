@@ -19,6 +19,7 @@ struct wire;
 struct dest_context {
 	struct channel *channel; /* asks for connections (REC_CONNECT 1 + index), files and programs; NULL in tests, which set wire_fd */
 	int wire_fd;             /* tests: the connected descriptor, else -1 */
+	int64_t round_trip_ns;   /* tests: what every measured one is said to have taken; else 0 */
 	unsigned index;          /* in the job */
 	const struct dest_config *config;
 	struct secret *secret;      /* for AUTH; the destination frees it when it is closed for good (it may have to log in again); NULL: none */
@@ -49,10 +50,13 @@ struct dest_ops {
 	int (*sync)(struct dest *, struct error *);
 	/* Gives a prepared delivery up again, as if it had never been (error elsewhere, STOP). NULL with prepare. */
 	void (*discard)(struct dest *, struct delivery *);
-	/* Its intent is acknowledged: sends one message to one recipient (Maildir: renames it into new/); may block. next: the delivery that will be offered right after this one, whose envelope may ride behind our
-	 * dot (RFC 2920 3.1); NULL: none, or not known. -1: the destination is lost; what verdicts still returns is the truth about each. */
+	/* Would offer take one more without waiting for the answer to another? NULL: always. */
+	bool (*has_room)(struct dest *);
+	/* Its intent is acknowledged: sends one message to one recipient (Maildir: renames it into new/); may block. next: the delivery that will be
+	 * offered right after this one, whose envelope may ride behind our dot (RFC 2920 3.1); NULL: none, or not known. -1: the destination is lost; what
+	 * verdicts still returns is the truth about each. */
 	int (*offer)(struct dest *, struct delivery *, const struct delivery *next, struct error *);
-	/* Makes what was offered durable: Maildir fsyncs new/; verdicts come after it. Others: NULL. */
+	/* What was offered goes on its way together: Maildir fsyncs new/, SMTP writes what it has gathered; verdicts come after it. Others: NULL. */
 	int (*flush)(struct dest *, struct error *);
 	/* Never blocks. 1: *ret_delivery has its verdict. 0: none yet. -1: lost; all that were offered will be returned, IN_DOUBT or RETRACTED. */
 	int (*verdicts)(struct dest *, struct delivery **ret_delivery, struct error *);
@@ -87,6 +91,10 @@ static inline void dest_discard(struct dest *dest, struct delivery *delivery)
 {
 	if (dest->ops->discard != NULL)
 		dest->ops->discard(dest, delivery);
+}
+static inline bool dest_has_room(struct dest *dest)
+{
+	return dest->ops->has_room == NULL || dest->ops->has_room(dest);
 }
 static inline int dest_offer(struct dest *dest, struct delivery *delivery, const struct delivery *next, struct error *err)
 {

@@ -263,6 +263,12 @@ static int mda_offer(struct dest *dest, struct delivery *delivery, const struct 
 
 /* -- the rest of a destination -- */
 
+/* One program at a time, so that its outcome is recorded before the next one starts. */
+static bool mda_has_room(struct dest *dest)
+{
+	return STAILQ_EMPTY(&mda_of(dest)->settled);
+}
+
 static int mda_verdicts(struct dest *dest, struct delivery **ret_delivery, struct error *err)
 {
 	struct mda *mda = mda_of(dest);
@@ -313,6 +319,7 @@ struct dest *mda_new(const struct dest_context *context)
 		.name = "mda",
 		.open = mda_open,
 		.offer = mda_offer,
+		.has_room = mda_has_room,
 		.verdicts = mda_verdicts,
 		.probe = mda_probe,
 		.close = mda_close,

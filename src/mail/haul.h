@@ -16,12 +16,13 @@ enum haul_stage { HAUL_PLANNED, HAUL_REQUESTED, HAUL_SPOOLED, HAUL_INTENDED, HAU
 
 /* One haul to one target. */
 struct delivery {
-	STAILQ_ENTRY(delivery) next; /* in the queue that a destination keeps of what it was offered */
+	STAILQ_ENTRY(delivery) next; /* in an outlet's queue, then in the destination's own of what it was offered */
 	struct haul *haul;
 	unsigned target;
 	const char *recipient; /* borrowed from the job; "" for a Maildir */
 	const char *sender;    /* borrowed; "" is the null sender */
 	bool needs_smtputf8;
+	bool retracted;       /* offered once before in this session, and taken back: goes alone now, and not a third time */
 	char name[160];       /* Maildir: of its file; made by prepare */
 	bool doubtful;        /* an earlier intent has no outcome: resolve, or deliver again under the same id */
 	int64_t intent_at;    /* wall clock, seconds: of the first intent; part of a Maildir name */
@@ -48,6 +49,7 @@ struct haul {
 	struct error error;      /* why it was not fetched (kind ERR_NONE: nothing wrong) */
 	bool oversized;          /* error says it is over max_message: held, not retried as broken */
 	const void *origin;      /* of whoever made it; not looked at here */
+	unsigned unoffered;      /* deliveries that wait for their first offer */
 	unsigned unsettled;      /* deliveries that still lack a verdict */
 	bool disposable;         /* every target has it; set when the last verdict is in */
 	unsigned delivery_count;

@@ -26,6 +26,7 @@ void outlet_init(struct outlet *outlet, const struct job *job, unsigned index, s
 	};
 
 	*outlet = (struct outlet){.dest = dest_new(&context), .config = &job->destinations[index], .index = index};
+	STAILQ_INIT(&outlet->ready);
 	if (job->mode == JOB_HAUL)
 		outlet->channel = channel;
 }
@@ -71,7 +72,7 @@ void outlet_stop(struct outlet *outlet, const struct error *err)
 
 void outlet_lost(struct outlet *outlet, const struct error *err)
 {
-	if (outlet->accepted != 0 && err->kind == ERR_TEMP)
+	if (outlet->accepted != 0 && (err->kind == ERR_TEMP || err->kind == ERR_PROTO))
 		outlet->open = false;
 	else
 		outlet_stop(outlet, err);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "mail/haul.h"
 
 struct channel;
 struct dest;
@@ -19,19 +20,21 @@ struct outlet {
 	struct dest *dest;
 	const struct dest_config *config;
 	struct channel *channel;
-	unsigned index;       /* in the job */
-	bool open, down;      /* down: nothing more is offered in this session */
-	unsigned outstanding; /* offered, no verdict yet */
-	unsigned accepted;    /* since it was opened: a destination that takes nothing is not opened twice */
-	bool unsynced;        /* prepared, not synced */
-	struct error error;   /* why it is down */
+	unsigned index;              /* in the job */
+	bool open, down;             /* down: nothing more is offered in this session */
+	struct delivery_queue ready; /* to be offered, in this order */
+	unsigned outstanding;        /* offered, no verdict yet */
+	unsigned accepted;           /* since it was opened: a destination that takes nothing is not opened twice */
+	bool unsynced;               /* prepared, not synced */
+	struct error error;          /* why it is down */
 };
 
 void outlet_init(struct outlet *outlet, const struct job *job, unsigned index, struct channel *channel, struct secret *secret_take,
 	const int directories[3], struct tls_summary *tls, void (*trace)(void *, char, const char *, size_t), void *trace_context);
 /* Opens it if it is not. False: it is down, see error. */
 bool outlet_ready(struct outlet *outlet);
-/* It was lost: down for this session, unless it has accepted something since it was opened: then it may be opened once more. */
+/* It was lost: down for this session, unless it has accepted something since it was opened: then it may be opened once more. One that mixed up its replies
+ * may too, since it is talked to in lock step from then on. */
 void outlet_lost(struct outlet *outlet, const struct error *err);
 void outlet_stop(struct outlet *outlet, const struct error *err); /* down for this session, whatever it has accepted */
 void outlet_close(struct outlet *outlet);

@@ -238,28 +238,29 @@ static bool group_is_complete(const struct transfer *transfer)
 						     transfer->source_idle || transfer->requested.count == 0);
 }
 
+/* As many of the group as may be intended at once; the next go when half of them are offered, so that a destination never runs out of them. */
 int transfer_close_group(struct transfer *transfer, struct error *err)
 {
 	struct haul *haul;
 
-	if (!group_is_complete(transfer) || transfer->intended_count + transfer->group.count > transfer->group_max)
+	if (!group_is_complete(transfer) || transfer->intended_count > transfer->group_max / 2)
 		return 0;
 	sync_outlets(transfer);
-	while ((haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
+	while (transfer->intended_count < transfer->group_max && (haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
 		STAILQ_REMOVE_HEAD(&transfer->spooled, next);
+		transfer->group.count--;
+		transfer->group.bytes -= haul->announced;
 		remove_lost(transfer, haul);
 		if (haul->delivery_count == 0) {
 			transfer_drop(transfer, haul);
 			continue;
 		}
-		if (send_intent(transfer, haul, STAILQ_EMPTY(&transfer->spooled), err) < 0) {
+		transfer->intended_count++;
+		if (send_intent(transfer, haul, transfer->intended_count == transfer->group_max || STAILQ_EMPTY(&transfer->spooled), err) < 0) {
 			transfer_drop(transfer, haul);
 			return -1;
 		}
-		transfer->intended_count++;
 		STAILQ_INSERT_TAIL(&transfer->intended, haul, next);
 	}
-	transfer->group.count = 0;
-	transfer->group.bytes = 0;
 	return 0;
 }

@@ -157,117 +157,6 @@ static int receive(struct transfer *transfer, bool *moved, struct error *err)
 	return 0;
 }
 
-/* The delivery that will be offered right after this one, if it goes the same way and its intent is durable too. */
-static const struct delivery *next_offer(const struct session *session, const struct haul *haul, unsigned index, const struct haul *after)
-{
-	const struct delivery *next = NULL;
-
-	if (index + 1 < haul->delivery_count)
-		next = &haul->deliveries[index + 1];
-	else if (after != NULL && channel_is_durable(session->channel, after->seq))
-		next = &after->deliveries[0];
-	if (next == NULL || session->job->targets[next->target].dest != session->job->targets[haul->deliveries[index].target].dest)
-		return NULL;
-	return next;
-}
-
-static int offer_delivery(struct transfer *transfer, struct delivery *delivery, const struct delivery *next, struct error *err)
-{
-	struct outlet *outlet = &transfer->session->outlets[transfer->session->job->targets[delivery->target].dest];
-	struct error lost = {0};
-
-	if (!outlet_ready(outlet)) {
-		dest_discard(outlet->dest, delivery);
-		delivery->verdict = VERDICT_RETRACTED;
-		delivery->error = outlet->error;
-		return transfer_settle(transfer, delivery, err);
-	}
-	outlet->outstanding++;
-	transfer->offered++;
-	if (dest_offer(outlet->dest, delivery, next, &lost) < 0)
-		outlet_lost(outlet, &lost);
-	return 0;
-}
-
-/* Three refusals in a row, a full disk: nothing more is offered there, and nothing more is fetched for it. A recipient that is refused whatever the message
- * stops alone, as long as its destination takes mail for others. */
-static void stop_target(struct transfer *transfer, struct outlet *outlet, const struct delivery *delivery)
-{
-	const struct job *job = transfer->session->job;
-	uint64_t others = 0;
-
-	transfer->stopped |= UINT64_C(1) << delivery->target;
-	for (unsigned i = 0; i < job->target_count; i++)
-		if (job->targets[i].dest == job->targets[delivery->target].dest)
-			others |= UINT64_C(1) << i;
-	others &= ~transfer->stopped;
-	if (delivery->error.kind == ERR_LOCAL || others == 0)
-		outlet_stop(outlet, &delivery->error);
-	else if (transfer->session->trouble.kind == ERR_NONE || transfer->session->trouble.scope == SCOPE_MESSAGE)
-		transfer->session->trouble = delivery->error;
-}
-
-static int take_verdicts(struct transfer *transfer, bool *moved, struct error *err)
-{
-	struct session *session = transfer->session;
-
-	for (unsigned i = 0; i < session->job->destination_count; i++) {
-		struct outlet *outlet = &session->outlets[i];
-		bool was_lost = false;
-
-		while (outlet->outstanding != 0) {
-			struct delivery *delivery;
-			struct error lost = {0};
-			int result = dest_verdicts(outlet->dest, &delivery, &lost);
-
-			if (result < 0 && !was_lost) {
-				outlet_lost(outlet, &lost);
-				was_lost = true;
-				continue; /* those that were offered still come, in doubt or retracted */
-			}
-			if (result <= 0)
-				break;
-			*moved = true;
-			outlet->outstanding--;
-			outlet->accepted += delivery->verdict == VERDICT_ACCEPTED;
-			transfer->offered--;
-			if (delivery->verdict == VERDICT_DEFERRED && delivery->error.scope == SCOPE_DESTINATION)
-				stop_target(transfer, outlet, delivery);
-			if (transfer_settle(transfer, delivery, err) < 0)
-				return -1;
-		}
-	}
-	return 0;
-}
-
-/* Everything whose intent is on disk goes out; a Maildir then makes the group's renames durable together. */
-static int offer(struct transfer *transfer, bool *moved, struct error *err)
-{
-	struct session *session = transfer->session;
-	struct haul *haul;
-
-	while ((haul = STAILQ_FIRST(&transfer->intended)) != NULL && channel_is_durable(session->channel, haul->seq)) {
-		const struct haul *after = STAILQ_NEXT(haul, next);
-		unsigned count = haul->delivery_count; /* the last verdict frees the haul */
-
-		*moved = true;
-		STAILQ_REMOVE_HEAD(&transfer->intended, next);
-		transfer->intended_count--;
-		for (unsigned i = 0; i < count; i++)
-			if (offer_delivery(transfer, &haul->deliveries[i], next_offer(session, haul, i, after), err) < 0)
-				return -1;
-		if (take_verdicts(transfer, moved, err) < 0)
-			return -1;
-	}
-	for (unsigned i = 0; i < session->job->destination_count; i++) {
-		struct error lost = {0};
-
-		if (session->outlets[i].outstanding != 0 && dest_flush(session->outlets[i].dest, &lost) < 0)
-			outlet_lost(&session->outlets[i], &lost);
-	}
-	return 0;
-}
-
 static int dispose(struct transfer *transfer, bool *moved, struct error *err)
 {
 	struct session *session = transfer->session;
@@ -388,7 +277,7 @@ static int step(struct transfer *transfer, bool *moved, struct error *err)
 	}
 	if (serve_source(transfer, moved, err) < 0)
 		return -1;
-	if (transfer_close_group(transfer, err) < 0 || offer(transfer, moved, err) < 0 || take_verdicts(transfer, moved, err) < 0)
+	if (transfer_close_group(transfer, err) < 0 || transfer_offer(transfer, moved, err) < 0 || transfer_take_verdicts(transfer, moved, err) < 0)
 		return -1;
 	if (dispose(transfer, moved, &transfer->source_error) < 0)
 		leave_source(transfer, moved);

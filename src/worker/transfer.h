@@ -20,7 +20,7 @@ struct session;
  * failure of the transfer: session->trouble tells. */
 int transfer_run(struct plan *plan, struct session *session, struct error *err);
 
-/* -- what its three files share -- */
+/* -- what its four files share -- */
 
 struct transfer {
 	struct session *session;
@@ -34,9 +34,9 @@ struct transfer {
 	} requested, group, loaded; /* asked for; spooled but without intent; all that holds a message */
 	struct haul_queue spooled;  /* the group: deliveries prepared, intents not sent */
 	struct haul_queue intended; /* waiting for the acknowledgement of their intent */
-	unsigned intended_count;
+	unsigned intended_count;    /* hauls whose intent was sent and that were not offered everywhere: in doubt if we are killed now */
 	unsigned group_max;         /* hauls that share their syncs and their commit, and that would be in doubt together */
-	unsigned offered;           /* deliveries without verdict */
+	unsigned offered;           /* deliveries with a durable intent and without verdict, most of them in the queues of the outlets */
 	struct haul_queue recorded; /* all outcomes sent; waiting for their acknowledgement */
 	unsigned queued_disposals, open_disposals;
 	uint64_t stopped; /* targets that nothing more is offered to: their recipient is refused whatever the message */
@@ -49,6 +49,9 @@ struct transfer {
 void transfer_load(struct transfer *transfer, struct haul *haul);
 int transfer_close_group(struct transfer *transfer, struct error *err);
 void transfer_drop(struct transfer *transfer, struct haul *haul); /* as if it had never been asked for */
+/* transfer-offer.c: from the durable intent to the verdict. A destination that has no room waits for its answers, not we. */
+int transfer_offer(struct transfer *transfer, bool *moved, struct error *err);
+int transfer_take_verdicts(struct transfer *transfer, bool *moved, struct error *err);
 /* transfer-settle.c: what came of it. */
 int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct error *err);
 int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, const struct error *why, struct error *err);
