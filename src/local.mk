@@ -146,12 +146,16 @@ src_libmailhaul_a_SOURCES = \
 	src/dest/mda.c \
 	src/dest/smtp-auth.c \
 	src/dest/smtp-auth.h \
+	src/dest/smtp-bdat.c \
 	src/dest/smtp-body.c \
+	src/dest/smtp-data.c \
 	src/dest/smtp-envelope.c \
 	src/dest/smtp-reply.c \
 	src/dest/smtp-reply.h \
 	src/dest/smtp-session.c \
 	src/dest/smtp-session.h \
+	src/dest/smtp-window.c \
+	src/dest/smtp-window.h \
 	src/dest/smtp.c \
 	src/dest/smtp.h \
 	src/policy/backoff.c \

@@ -12,7 +12,9 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/peer.c \
 	tests/lib/peer.h \
 	tests/lib/pop3-fixture.c \
-	tests/lib/pop3-fixture.h
+	tests/lib/pop3-fixture.h \
+	tests/lib/smtp-fixture.c \
+	tests/lib/smtp-fixture.h
 
 UNIT_TESTS = \
 	tests/unit/test-address \
@@ -49,6 +51,7 @@ UNIT_TESTS = \
 	tests/unit/test-seal \
 	tests/unit/test-secret \
 	tests/unit/test-smtp-reply \
+	tests/unit/test-smtp-window \
 	tests/unit/test-spool \
 	tests/unit/test-stage \
 	tests/unit/test-state-apply \
@@ -90,6 +93,7 @@ FLOW_TESTS = \
 	tests/flow/test-retention \
 	tests/flow/test-session \
 	tests/flow/test-smtp-session \
+	tests/flow/test-smtp-window \
 	tests/flow/test-state-lost \
 	tests/flow/test-smtp \
 	tests/flow/test-uidl-reuse

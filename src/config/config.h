@@ -72,6 +72,7 @@ struct dest_config {
 	char **argv;          /* MDA; {recipient} and {sender} stand as whole elements */
 	char **recipients;    /* NULL-terminated; empty for a Maildir and an MDA that does not ask */
 	char *sender;         /* NULL: Return-Path; "" or "<>": the null sender */
+	uint32_t window;      /* LMTP, SMTP: messages without verdict, at most */
 };
 
 struct mailbox_config {

@@ -119,6 +119,8 @@ static const struct schema_key destination_keys[] = {
 	 .doc = "envelope recipient of what is delivered here, or a list"},
 	{.name = "sender", .type = &type_text, FIELD(struct dest_config, sender), .flags = KEY_MAY_BE_EMPTY, .check = check_sender,
 	 .doc = "envelope sender instead of the message's Return-Path; <> is the null sender"},
+	{.name = "window", .type = &type_count, FIELD(struct dest_config, window), .for_kinds = SERVERS, .initial = "8", .min = 1, .max = 64,
+	 .doc = "messages sent to a distant server before it has answered the first, if it offers CHUNKING; 1 turns that off"},
 };
 /* clang-format on */
 

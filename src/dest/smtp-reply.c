@@ -99,6 +99,24 @@ static const char *parameters(const char *line, size_t len, const char *keyword)
 	return line[end] == ' ' || line[end] == '=' ? line + end + 1 : NULL;
 }
 
+/* RFC 9422 3: NAME=VALUE, separated by spaces. RCPTMAX and RCPTDOMAINMAX cannot be exceeded by one recipient. */
+static void parse_limits(struct smtp_extensions *extensions, const char *text, size_t len)
+{
+	static const char name[] = "MAILMAX=";
+	const char *end = text + len;
+
+	while (text < end) {
+		const char *space = memchr(text, ' ', (size_t)(end - text));
+		const char *word_end = space != NULL ? space : end;
+		unsigned long long value;
+
+		if (ascii_prefix_nocase(text, (size_t)(word_end - text), name) &&
+			parse_u64(text + strlen(name), (size_t)(word_end - text) - strlen(name), UINT64_MAX, &value))
+			extensions->mail_max = value;
+		text = space != NULL ? space + 1 : end;
+	}
+}
+
 static void parse_extension(struct smtp_extensions *extensions, const char *line, size_t len)
 {
 	const struct {
@@ -122,6 +140,9 @@ static void parse_extension(struct smtp_extensions *extensions, const char *line
 	rest = parameters(line, len, "SIZE");
 	if (rest != NULL && parse_u64(rest, len - (size_t)(rest - line), UINT64_MAX, &size))
 		extensions->size_max = size;
+	rest = parameters(line, len, "LIMITS");
+	if (rest != NULL)
+		parse_limits(extensions, rest, len - (size_t)(rest - line));
 	rest = parameters(line, len, "AUTH");
 	if (rest != NULL)
 		sasl_offer_list(&extensions->logins, rest, len - (size_t)(rest - line));

@@ -33,6 +33,7 @@ char *smtp_reply_words(const struct smtp_reply *reply, char *out, size_t size);
 struct smtp_extensions {
 	bool pipelining, eight_bit_mime, smtputf8, dsn, enhanced_codes, chunking, starttls;
 	uint64_t size_max; /* RFC 1870; 0: no limit, or none told */
+	uint64_t mail_max; /* RFC 9422: transactions per connection; 0: none told */
 	unsigned logins;   /* of AUTH: a set, see sasl_offer */
 };
 

@@ -15,6 +15,7 @@ void smtp_session_init(struct smtp_session *session, const struct dest_context *
 {
 	session->context = *context;
 	session->lmtp = context->config->kind == DEST_LMTP;
+	session->round_trip_ns = INT64_MAX;
 	smtp_reply_init(&session->reply);
 }
 
@@ -92,8 +93,18 @@ int smtp_session_reply(struct smtp_session *session, bool wait, struct error *er
 	return 1;
 }
 
+void smtp_session_time(struct smtp_session *session, int64_t asked_ns)
+{
+	int64_t took_ns = session->context.round_trip_ns != 0 ? session->context.round_trip_ns : clock_monotonic_ns() - asked_ns;
+
+	session->round_trips++;
+	if (took_ns < session->round_trip_ns)
+		session->round_trip_ns = took_ns;
+}
+
 int smtp_session_command(struct smtp_session *session, struct error *err, const char *format, ...)
 {
+	int64_t asked_ns = clock_monotonic_ns();
 	struct str line = {0};
 	va_list args;
 	int result;
@@ -112,6 +123,8 @@ int smtp_session_command(struct smtp_session *session, struct error *err, const 
 		result = -1;
 	if (result < 0)
 		smtp_session_drop(session);
+	else
+		smtp_session_time(session, asked_ns);
 	return result;
 }
 

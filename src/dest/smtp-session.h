@@ -22,8 +22,10 @@ struct smtp_session {
 	struct dest dest;            /* its wire is ours */
 	struct dest_context context; /* wire_fd is -1 once it was used */
 	bool lmtp;
-	bool lock_step;   /* this server has broken the order of replies before: one command at a time, to the end of our days */
-	char address[64]; /* reached; "" if unknown */
+	bool lock_step;        /* this server has broken the order of replies before: one command at a time, to the end of our days */
+	int64_t round_trip_ns; /* the shortest that was seen; INT64_MAX before the first */
+	unsigned round_trips;  /* how many were seen */
+	char address[64];      /* reached; "" if unknown */
 	struct smtp_extensions extensions;
 	struct smtp_reply reply; /* the latest, or what has come of it */
 };
@@ -43,6 +45,8 @@ int smtp_session_reply(struct smtp_session *session, bool wait, struct error *er
 /* Sends one command, waits for its reply; drops the connection if that fails. */
 int smtp_session_command(struct smtp_session *session, struct error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* A reply has come to what was asked at asked_ns (monotonic), with nothing in between: how far away is this server? */
+void smtp_session_time(struct smtp_session *session, int64_t asked_ns);
 /* Seconds for a step: the configured time without progress, never below what the RFC gives the final dot. */
 struct deadline smtp_session_deadline(const struct smtp_session *session, unsigned step_s);
 const char *smtp_session_name(const struct smtp_session *session);

@@ -6,18 +6,17 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/secret.h"
-#include "base/str.h"
 #include "mail/address.h"
 #include "net/wire.h"
-
-#define GARBAGE_MAX 100 /* lines read in the hope of an answer to the dot */
 
 static struct smtp *smtp_of(struct dest *dest)
 {
 	return (struct smtp *)(void *)dest; /* first member of the first member */
 }
 
-static void settle(struct smtp *smtp, struct delivery *delivery, enum verdict verdict, const struct error *error)
+/* -- what becomes of a delivery -- */
+
+void smtp_settle(struct smtp *smtp, struct delivery *delivery, enum verdict verdict, const struct error *error)
 {
 	delivery->verdict = verdict;
 	if (error != NULL) {
@@ -27,31 +26,24 @@ static void settle(struct smtp *smtp, struct delivery *delivery, enum verdict ve
 	STAILQ_INSERT_TAIL(&smtp->settled, delivery, next);
 }
 
-/* What was agreed over this connection is void, an envelope that is out included; the answer to a dot that is out will never be known. */
-static void drop(struct smtp *smtp)
+void smtp_accept(struct smtp *smtp, struct delivery *delivery)
 {
-	smtp_session_drop(&smtp->session);
-	smtp->envelope = NULL;
-	smtp->reset = false;
-	if (smtp->awaiting != NULL) {
-		struct error error;
-
-		error_set(&error, ERR_TEMP, SCOPE_DESTINATION, "destination %s took the message; we left before it answered",
-			smtp_session_name(&smtp->session));
-		settle(smtp, smtp->awaiting, VERDICT_IN_DOUBT, &error);
-		smtp->awaiting = NULL;
-	}
+	delivery->code = smtp->session.reply.code;
+	smtp_reply_words(&smtp->session.reply, delivery->reply, sizeof(delivery->reply));
+	refusal_accepted(&smtp->refusals[delivery->target], delivery->sender);
+	smtp->taken++;
+	smtp_settle(smtp, delivery, VERDICT_ACCEPTED, NULL);
 }
 
-static int lose(struct smtp *smtp, struct delivery *delivery, const struct error *err)
+bool smtp_has_had_enough(struct smtp *smtp)
 {
-	drop(smtp);
-	settle(smtp, delivery, VERDICT_RETRACTED, err);
-	return -1;
+	const struct smtp_reply *reply = &smtp->session.reply;
+
+	smtp->spent |= smtp->taken != 0 && reply->enhanced[0] == 4 && reply->enhanced[1] == 5 && reply->enhanced[2] == 3;
+	return smtp->spent;
 }
 
-/* The refusal in session->reply becomes the delivery's verdict. doubtful: replies were out of order, so nothing it says is for good. */
-static void refuse(struct smtp *smtp, struct delivery *delivery, enum smtp_step step, bool doubtful)
+void smtp_refuse(struct smtp *smtp, struct delivery *delivery, enum smtp_step step, bool doubtful)
 {
 	static const char *const what[] = {[SMTP_MAIL] = "refused the sender",
 		[SMTP_RCPT] = "refused the recipient",
@@ -59,138 +51,52 @@ static void refuse(struct smtp *smtp, struct delivery *delivery, enum smtp_step 
 		[SMTP_DOT] = "refused the message"};
 	struct error error;
 
+	if (step < SMTP_DATA && smtp_has_had_enough(smtp)) {
+		smtp_session_refused(&smtp->session, ERR_TEMP, SCOPE_DESTINATION, "takes no more mail over this connection", &error);
+		smtp_settle(smtp, delivery, VERDICT_RETRACTED, &error);
+		return;
+	}
 	refusal_judge(&smtp->refusals[delivery->target], step, smtp->session.reply.code, delivery->sender, &error.kind, &error.scope);
 	if (doubtful)
 		error.kind = ERR_TEMP;
 	delivery->after_data = step >= SMTP_DATA && smtp_reply_blames_content(&smtp->session.reply);
 	smtp_session_refused(&smtp->session, error.kind, error.scope, what[step], &error);
-	settle(smtp, delivery, error.kind == ERR_REFUSED ? VERDICT_REFUSED : VERDICT_DEFERRED, &error);
+	smtp_settle(smtp, delivery, error.kind == ERR_REFUSED ? VERDICT_REFUSED : VERDICT_DEFERRED, &error);
 }
 
-/* -- the envelope -- */
-
-static bool may_pipeline(const struct smtp *smtp)
+void smtp_drop(struct smtp *smtp, const struct error *why)
 {
-	return smtp->session.extensions.pipelining && !smtp->session.lock_step;
-}
+	uint64_t sent = smtp->session.dest.wire != NULL ? wire_bytes_out(smtp->session.dest.wire) : 0;
+	struct error left;
+	struct smtp_slot *slot;
 
-static int write_text(struct smtp *smtp, struct str *text, struct error *err)
-{
-	wire_add(smtp->session.dest.wire, text->data, text->len);
-	str_done(text);
-	wire_set_deadline(smtp->session.dest.wire, smtp_session_deadline(&smtp->session, SMTP_REPLY_S));
-	return wire_flush(smtp->session.dest.wire, err) == 0 ? 0 : smtp_session_blame(&smtp->session, err);
-}
-
-/* 1: accepted. 0: refused by 4xx or 5xx. -1: everything else, which ends the connection. */
-static int step_reply(struct smtp *smtp, enum smtp_step step, struct error *err)
-{
-	unsigned wait_s = step == SMTP_DATA ? SMTP_DATA_S : SMTP_REPLY_S;
-	int code;
-
-	wire_set_deadline(smtp->session.dest.wire, smtp_session_deadline(&smtp->session, wait_s));
-	if (smtp_session_reply(&smtp->session, true, err) < 0)
-		return -1;
-	code = smtp->session.reply.code;
-	if (code == 421)
-		return smtp_session_refused(&smtp->session, ERR_TEMP, SCOPE_DESTINATION, "takes no more mail now", err);
-	if (code >= 400)
-		return 0;
-	if (step == SMTP_DATA ? code == 354 : code < 300)
-		return 1;
-	smtp->session.lock_step = true;
-	return smtp_session_refused(&smtp->session, ERR_PROTO, SCOPE_DESTINATION, "gave an answer that does not fit the question", err);
-}
-
-/* The next of MAIL, RCPT and DATA, sent if it is not out already, and what the server says to it: as step_reply. */
-static int take_step(struct smtp *smtp, enum smtp_step step, const struct delivery *delivery, bool ahead, struct error *err)
-{
-	if (!ahead) {
-		struct str command = {0};
-
-		smtp_envelope_add(&smtp->session, &command, step, delivery);
-		if (write_text(smtp, &command, err) < 0)
-			return -1;
+	if (why == NULL) {
+		error_set(&left, ERR_TEMP, SCOPE_DESTINATION, "destination %s took the message; we left before it answered",
+			smtp_session_name(&smtp->session));
+		why = &left;
 	}
-	return step_reply(smtp, step, err);
-}
-
-/* 1: the server waits for the message. 0: refused, settled. -1: the connection is of no more use. */
-static int agree_envelope(struct smtp *smtp, struct delivery *delivery, struct error *err)
-{
-	bool ahead = smtp->envelope == delivery, refused = false;
-	int got = 1;
-
+	smtp_session_drop(&smtp->session);
+	if (smtp->awaiting != NULL)
+		smtp_settle(smtp, smtp->awaiting, VERDICT_IN_DOUBT, why);
+	while ((slot = smtp_window_first(&smtp->window)) != NULL) {
+		smtp_settle(smtp, slot->delivery, sent >= slot->end ? VERDICT_IN_DOUBT : VERDICT_RETRACTED, why);
+		smtp_window_pop(&smtp->window);
+	}
+	smtp->awaiting = NULL;
 	smtp->envelope = NULL;
-	if (!ahead && may_pipeline(smtp)) {
-		struct str flight = {0};
+	smtp->reset = smtp->spent = false;
+	smtp->transactions = smtp->taken = 0;
+	smtp->codes = 0;
+}
 
-		smtp_envelope_add_all(&smtp->session, &flight, delivery);
-		if (write_text(smtp, &flight, err) < 0)
-			return -1;
-		ahead = true;
-	}
-	for (enum smtp_step step = SMTP_MAIL; step <= SMTP_DATA && got >= 0 && (ahead || !refused); step++) {
-		got = take_step(smtp, step, delivery, ahead, err);
-		if (got == 0 && !refused)
-			refuse(smtp, delivery, step, false); /* the first refusal is the reason for those that follow */
-		refused |= got == 0;
-	}
-	if (!refused)
-		return got;
-	smtp->reset = true;
-	/* Lost, or it waits for a message that it has refused. RFC 2920 3.1 would send it a lone dot; hanging up cannot deliver an empty message. */
-	if (got != 0)
-		drop(smtp);
-	return 0;
+int smtp_lose(struct smtp *smtp, struct delivery *delivery, const struct error *err)
+{
+	smtp_drop(smtp, NULL);
+	smtp_settle(smtp, delivery, VERDICT_RETRACTED, err);
+	return -1;
 }
 
 /* -- verdicts -- */
-
-static void judge_answer(struct smtp *smtp, struct delivery *delivery)
-{
-	bool poisoned = smtp->garbage != 0;
-	int code = smtp->session.reply.code;
-
-	if (code < 300) {
-		delivery->code = code;
-		smtp_reply_words(&smtp->session.reply, delivery->reply, sizeof(delivery->reply));
-		refusal_accepted(&smtp->refusals[delivery->target], delivery->sender);
-		settle(smtp, delivery, VERDICT_ACCEPTED, NULL);
-	} else {
-		refuse(smtp, delivery, SMTP_DOT, poisoned);
-	}
-	if (poisoned || code == 421)
-		drop(smtp);
-}
-
-/* The answer to the dot that is out. With nothing else outstanding, a well-formed reply after garbage can only be that answer. */
-static void take_answer(struct smtp *smtp, bool wait)
-{
-	struct delivery *delivery = smtp->awaiting;
-	struct error error = {0};
-	int got;
-
-	wire_set_deadline(smtp->session.dest.wire, smtp->answer_by);
-	do {
-		got = smtp_session_reply(&smtp->session, wait, &error);
-		if (got > 0 && smtp->session.reply.code / 100 == 3) {
-			smtp->session.lock_step = true;
-			got = smtp_session_refused(&smtp->session, ERR_PROTO, SCOPE_DESTINATION, "answered the message with a question", &error);
-		}
-	} while (got < 0 && error.kind == ERR_PROTO && smtp->envelope == NULL && ++smtp->garbage < GARBAGE_MAX);
-	if (got == 0)
-		return;
-	smtp->awaiting = NULL;
-	if (got > 0) {
-		judge_answer(smtp, delivery);
-		return;
-	}
-	drop(smtp);
-	settle(smtp, delivery, VERDICT_IN_DOUBT, &error);
-	smtp->lost = true;
-	smtp->loss = error;
-}
 
 /* Between messages a server has nothing to say but 421: it wants to sleep. Anything else may be a second answer to what was answered before. */
 static void drop_if_stale(struct smtp *smtp)
@@ -205,15 +111,36 @@ static void drop_if_stale(struct smtp *smtp)
 		return;
 	if (smtp_session_reply(&smtp->session, false, &ignored) > 0 && smtp->session.reply.code != 421)
 		smtp->session.lock_step = true;
-	drop(smtp);
+	smtp_drop(smtp, NULL);
+}
+
+static bool smtp_has_room(struct dest *dest)
+{
+	const struct smtp *smtp = smtp_of(dest);
+
+	if (smtp->awaiting != NULL)
+		return false;
+	return smtp->window.count == 0 || smtp_bdat_has_room(smtp);
+}
+
+/* One write for all that was gathered. */
+static int smtp_flush(struct dest *dest, struct error *err)
+{
+	struct smtp *smtp = smtp_of(dest);
+
+	return smtp->window.count != 0 ? smtp_bdat_flush(smtp, err) : 0;
 }
 
 static int smtp_verdicts(struct dest *dest, struct delivery **ret_delivery, struct error *err)
 {
 	struct smtp *smtp = smtp_of(dest);
 
-	if (smtp->awaiting != NULL)
-		take_answer(smtp, false);
+	if (!STAILQ_EMPTY(&smtp->settled))
+		; /* enough to do without a look at the connection */
+	else if (smtp->window.count != 0)
+		smtp_bdat_poll(smtp);
+	else if (smtp->awaiting != NULL)
+		smtp_data_take(smtp, false);
 	else if (smtp->envelope == NULL)
 		drop_if_stale(smtp);
 	if (!STAILQ_EMPTY(&smtp->settled)) {
@@ -230,24 +157,15 @@ static int smtp_verdicts(struct dest *dest, struct delivery **ret_delivery, stru
 
 /* -- one message -- */
 
-/* A connection that is ready for this delivery's envelope, or has it already. */
-static int make_ready(struct smtp *smtp, const struct delivery *delivery, struct error *err)
+bool smtp_is_spent(const struct smtp *smtp)
 {
-	if (smtp->awaiting != NULL)
-		take_answer(smtp, true);
-	if (smtp->lost) {
-		smtp->lost = false;
-		*err = smtp->loss;
-		return -1;
-	}
-	if (smtp->envelope != NULL && smtp->envelope != delivery)
-		drop(smtp); /* the message that was announced does not come; an empty one in its place must not */
-	if (smtp->envelope == NULL)
-		drop_if_stale(smtp);
-	if (smtp->session.dest.wire == NULL)
-		return smtp_session_open(&smtp->session, err);
-	if (!smtp->reset)
-		return 0;
+	uint64_t most = smtp->session.extensions.mail_max;
+
+	return smtp->spent || (most != 0 && smtp->transactions >= most);
+}
+
+static int reset(struct smtp *smtp, struct error *err)
+{
 	smtp->reset = false;
 	if (smtp_session_command(&smtp->session, err, "RSET") < 0)
 		return -1;
@@ -256,53 +174,56 @@ static int make_ready(struct smtp *smtp, const struct delivery *delivery, struct
 	return 0;
 }
 
-static int send_message(struct smtp *smtp, struct delivery *delivery, const struct delivery *next, struct error *err)
+/* Nothing is out that has to be answered first; waits for that if need be. */
+static int make_room(struct smtp *smtp, const struct delivery *delivery, struct error *err)
 {
-	struct str tail = {0};
-	enum body_result result;
+	if (smtp->awaiting != NULL)
+		smtp_data_take(smtp, true);
+	if (!smtp_bdat_suits(smtp, delivery))
+		smtp_bdat_drain(smtp);
+	else
+		smtp_bdat_make_room(smtp);
+	if (!smtp->lost)
+		return 0;
+	smtp->lost = false;
+	*err = smtp->loss;
+	return -1;
+}
 
-	if (next != NULL && may_pipeline(smtp) && smtp_envelope_check(&smtp->session, next, NULL) == 0)
-		smtp_envelope_add_all(&smtp->session, &tail, next);
-	result = smtp_body_send(&smtp->session, delivery, str_text(&tail), tail.len, err);
-	if (result == BODY_SENT) {
-		smtp->awaiting = delivery;
-		smtp->answer_by = smtp_session_deadline(&smtp->session, SMTP_DOT_S);
-		smtp->garbage = 0;
-		smtp->envelope = tail.len != 0 ? next : NULL;
-	}
-	str_done(&tail);
-	switch (result) {
-	case BODY_SENT:
-		return 0;
-	case BODY_REFUSED:
-		refuse(smtp, delivery, SMTP_DOT, true);
-		drop(smtp);
-		return 0;
-	case BODY_IN_DOUBT:
-		drop(smtp);
-		settle(smtp, delivery, VERDICT_IN_DOUBT, err);
+/* A connection that is ready for this delivery's envelope, or has it already. */
+static int make_ready(struct smtp *smtp, const struct delivery *delivery, struct error *err)
+{
+	if (make_room(smtp, delivery, err) < 0)
 		return -1;
-	default:
-		return lose(smtp, delivery, err);
+	if (smtp->envelope != NULL && smtp->envelope != delivery)
+		smtp_drop(smtp, NULL); /* the message that was announced does not come; an empty one in its place must not */
+	if (smtp->envelope != NULL || smtp->window.count != 0)
+		return 0;
+	drop_if_stale(smtp);
+	if (smtp->session.dest.wire != NULL && smtp_is_spent(smtp)) {
+		smtp_session_quit(&smtp->session);
+		smtp_drop(smtp, NULL);
 	}
+	if (smtp->session.dest.wire == NULL)
+		return smtp_session_open(&smtp->session, err);
+	return smtp->reset ? reset(smtp, err) : 0;
 }
 
 static int smtp_offer(struct dest *dest, struct delivery *delivery, const struct delivery *next, struct error *err)
 {
 	struct smtp *smtp = smtp_of(dest);
 	struct error refusal;
-	int agreed;
 
 	if (make_ready(smtp, delivery, err) < 0)
-		return lose(smtp, delivery, err);
+		return smtp_lose(smtp, delivery, err);
 	if (smtp->envelope == NULL && smtp_envelope_check(&smtp->session, delivery, &refusal) < 0) {
-		settle(smtp, delivery, VERDICT_REFUSED, &refusal);
+		smtp_settle(smtp, delivery, VERDICT_REFUSED, &refusal);
 		return 0;
 	}
-	agreed = agree_envelope(smtp, delivery, err);
-	if (agreed < 0)
-		return lose(smtp, delivery, err);
-	return agreed == 0 ? 0 : send_message(smtp, delivery, next, err);
+	smtp->transactions++;
+	if (smtp->envelope == NULL && smtp_bdat_suits(smtp, delivery))
+		return smtp_bdat_offer(smtp, delivery, err);
+	return smtp_data_offer(smtp, delivery, next, err);
 }
 
 /* -- the rest of a destination -- */
@@ -311,7 +232,7 @@ static int smtp_open(struct dest *dest, struct error *err)
 {
 	struct smtp *smtp = smtp_of(dest);
 
-	drop(smtp);
+	smtp_drop(smtp, NULL);
 	smtp->lost = false;
 	return smtp_session_open(&smtp->session, err);
 }
@@ -339,7 +260,7 @@ static int smtp_probe(struct dest *dest, const char *sender, const char *recipie
 		result = smtp_session_refused(
 			session, session->reply.code < 500 ? ERR_TEMP : ERR_REFUSED, SCOPE_RECIPIENT, "refused the recipient", err);
 	if (smtp_session_command(session, &ignored, "RSET") < 0)
-		drop(smtp);
+		smtp_drop(smtp, NULL);
 	return result;
 }
 
@@ -349,9 +270,9 @@ static int smtp_close(struct dest *dest, struct error *err)
 
 	(void)err;
 	/* Never behind a dot or an envelope: its answer could be taken for theirs, and the server would take QUIT for the message. */
-	if (smtp->awaiting == NULL && smtp->envelope == NULL)
+	if (smtp->window.count == 0 && smtp->awaiting == NULL && smtp->envelope == NULL)
 		smtp_session_quit(&smtp->session);
-	drop(smtp);
+	smtp_drop(smtp, NULL);
 	return 0;
 }
 
@@ -369,7 +290,9 @@ struct dest *smtp_new(const struct dest_context *context)
 	static const struct dest_ops ops = {
 		.name = "smtp",
 		.open = smtp_open,
+		.has_room = smtp_has_room,
 		.offer = smtp_offer,
+		.flush = smtp_flush,
 		.verdicts = smtp_verdicts,
 		.probe = smtp_probe,
 		.close = smtp_close,

@@ -174,6 +174,35 @@ static void parses_extensions(void **state)
 	assert_int_equal(found.logins, logins);
 }
 
+static void reads_limits(void **state)
+{
+	static const struct {
+		const char *line;
+		uint64_t mail_max;
+	} cases[] = {
+		{"250 LIMITS RCPTMAX=5 MAILMAX=100 RCPTDOMAINMAX=1", 100},
+		{"250 limits mailmax=1", 1},
+		{"250 LIMITS  MAILMAX=999999 ", 999999},
+		{"250 LIMITS", 0},
+		{"250 LIMITS MAILMAX=", 0},
+		{"250 LIMITS MAILMAX=1x", 0},
+		{"250 LIMITS MAILMAX=99999999999999999999", 0},
+		{"250 LIMITS XMAILMAX=7 MAIL", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct smtp_extensions found;
+		struct smtp_reply reply;
+
+		smtp_reply_init(&reply);
+		add(&reply, "250-mx");
+		assert_int_equal(add(&reply, cases[i].line), SMTP_REPLY_COMPLETE);
+		smtp_extensions_parse(&found, &reply);
+		assert_int_equal(found.mail_max, cases[i].mail_max);
+	}
+}
+
 static void ignores_nonsense_extensions(void **state)
 {
 	static const struct {
@@ -247,6 +276,7 @@ int main(void)
 		cmocka_unit_test(bounds_lines_and_bytes),
 		cmocka_unit_test(knows_when_a_reply_is_complete),
 		cmocka_unit_test(parses_extensions),
+		cmocka_unit_test(reads_limits),
 		cmocka_unit_test(ignores_nonsense_extensions),
 		cmocka_unit_test(tells_the_content_from_the_recipient_and_the_server),
 	};
