@@ -109,6 +109,7 @@ SYSTEM_TESTS = \
 	tests/system/test-poison.sh \
 	tests/system/test-refusals.sh \
 	tests/system/test-service.sh \
+	tests/system/test-smtp-distant.sh \
 	tests/system/test-smtp.sh
 
 # Hauls broken at every step, by hand: make faults tries a selection of places (minutes), make soak all of them (days, or what SOAK chooses).
@@ -133,6 +134,7 @@ TEST_FILES = \
 	tests/lib/as-service.py \
 	tests/lib/certificates.sh \
 	tests/lib/compare-messages.py \
+	tests/lib/distant.py \
 	tests/lib/dovecot.sh \
 	tests/lib/fetch-messages.py \
 	tests/lib/hauling.sh \
