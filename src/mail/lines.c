@@ -21,12 +21,29 @@ static unsigned after_byte(char byte)
 	return byte == '\r' ? DOT_CR : DOT_TEXT;
 }
 
+/* Where byte is next, at or behind from; len if it is nowhere. */
+static size_t next_of(const char *in, size_t from, size_t len, char byte)
+{
+	const char *found = from < len ? memchr(in + from, byte, len - from) : NULL;
+
+	return found != NULL ? (size_t)(found - in) : len;
+}
+
 size_t dot_decode(struct dot_decoder *decoder, const char *in, size_t len, char *out, size_t *ret_used)
 {
 	size_t i, n = 0;
 
 	for (i = 0; i < len && !decoder->ended; i++) {
 		char byte = in[i];
+
+		if (decoder->state == DOT_TEXT && byte != '\r') {
+			size_t run = next_of(in, i, len, '\r') - i;
+
+			memcpy(out + n, in + i, run);
+			n += run;
+			i += run - 1;
+			continue;
+		}
 
 		if (decoder->state == DOT_DOT && byte == '\r') {
 			decoder->state = DOT_DOT_CR;
@@ -78,26 +95,47 @@ static size_t put_space(struct smtp_encoder *encoder, char *out)
 	return 1;
 }
 
+/* Bytes that are no line end, no CR and no NUL. */
+static size_t put_plain(struct smtp_encoder *encoder, const char *bytes, size_t len, char *out)
+{
+	size_t dot = bytes[0] == '.' && encoder->stuff && encoder->state == SMTP_LINE_START;
+
+	encoder->state = SMTP_TEXT;
+	out[0] = '.';
+	memcpy(out + dot, bytes, len);
+	return dot + len;
+}
+
+static size_t smallest(size_t a, size_t b, size_t c)
+{
+	size_t least = a < b ? a : b;
+
+	return least < c ? least : c;
+}
+
 size_t smtp_encode(struct smtp_encoder *encoder, const char *in, size_t len, char *out)
 {
-	size_t n = 0;
+	size_t n = 0, lf = 0, cr = 0, nul = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		char byte = in[i];
+		size_t run;
 
-		if (encoder->state == SMTP_CR && byte != '\n')
+		/* Each is looked for again only when it has been passed, so no byte is looked at more than four times. */
+		lf = i == 0 || lf < i ? next_of(in, i, len, '\n') : lf;
+		cr = i == 0 || cr < i ? next_of(in, i, len, '\r') : cr;
+		nul = i == 0 || nul < i ? next_of(in, i, len, '\0') : nul;
+		run = smallest(lf, cr, nul) - i;
+		if (encoder->state == SMTP_CR && i != lf)
 			n += put_space(encoder, out + n);
-		if (byte == '\n') {
+		if (run != 0) {
+			n += put_plain(encoder, in + i, run, out + n);
+			i += run - 1;
+		} else if (i == lf) {
 			n += put_line_end(encoder, out + n);
-		} else if (byte == '\r') {
+		} else if (i == cr) {
 			encoder->state = SMTP_CR;
-		} else if (byte == '\0') {
-			n += put_space(encoder, out + n);
 		} else {
-			if (byte == '.' && encoder->stuff && encoder->state == SMTP_LINE_START)
-				out[n++] = '.';
-			out[n++] = byte;
-			encoder->state = SMTP_TEXT;
+			n += put_space(encoder, out + n);
 		}
 	}
 	return n;
