@@ -94,8 +94,8 @@ FLOW_TESTS = \
 	tests/flow/test-session \
 	tests/flow/test-smtp-session \
 	tests/flow/test-smtp-window \
-	tests/flow/test-state-lost \
 	tests/flow/test-smtp \
+	tests/flow/test-state-lost \
 	tests/flow/test-uidl-reuse
 
 SYSTEM_TESTS = \

@@ -28,9 +28,14 @@ static enum body_result early_reply(struct smtp_session *session, struct error *
 /* BODY_SENT: it is still there and has said nothing. */
 static enum body_result listen_in(struct smtp_session *session, struct error *err)
 {
-	if (wire_has_input(session->dest.wire))
+	size_t unread;
+	int got;
+
+	wire_peek(session->dest.wire, &unread);
+	got = unread != 0 ? 1 : wire_fill(session->dest.wire, err);
+	if (got > 0)
 		return early_reply(session, err);
-	if (wire_fill(session->dest.wire, err) == 0)
+	if (got == 0)
 		return BODY_SENT;
 	smtp_session_blame(session, err);
 	return BODY_LOST;

@@ -103,11 +103,13 @@ static void drop_if_stale(struct smtp *smtp)
 {
 	struct wire *wire = smtp->session.dest.wire;
 	struct error ignored;
+	size_t unread;
 
 	if (wire == NULL)
 		return;
 	wire_set_deadline(wire, DEADLINE_NEVER);
-	if (!wire_has_input(wire) && wire_fill(wire, &ignored) == 0)
+	wire_peek(wire, &unread);
+	if (unread == 0 && wire_fill(wire, &ignored) == 0)
 		return;
 	if (smtp_session_reply(&smtp->session, false, &ignored) > 0 && smtp->session.reply.code != 421)
 		smtp->session.lock_step = true;
