@@ -46,34 +46,41 @@ static void keep_to_ourselves(void)
 #endif
 }
 
+/* The command, or what was asked instead of one. */
+static int act(const struct options *options, const struct command *command)
+{
+	struct spawner spawner = {.fd = -1};
+	struct error err;
+	int code;
+
+	if (options->version) {
+		puts("mailhaul " PACKAGE_VERSION);
+		return EX_OK;
+	}
+	if (options->help || command == NULL) {
+		print_help(options->help ? stdout : stderr, command);
+		return options->help ? EX_OK : EX_USAGE;
+	}
+	if (command->needs_spawner && spawner_start(&spawner, &err) < 0) {
+		fprintf(stderr, "mailhaul: %s\n", err.text);
+		return EX_OSERR;
+	}
+	code = command->run(options, &spawner);
+	spawner_stop(&spawner);
+	return code;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {0};
-	struct spawner spawner = {.fd = -1};
 	const struct command *command;
-	struct error err;
 	int code;
 
 	fill_standard_descriptors();
 	umask(077);
 	keep_to_ourselves();
 	read_deadline_factor();
-	if (options_parse(&options, argc, argv, &command) < 0)
-		return EX_USAGE;
-	if (options.version) {
-		puts("mailhaul " PACKAGE_VERSION);
-		return EX_OK;
-	}
-	if (options.help || command == NULL) {
-		print_help(options.help ? stdout : stderr, command);
-		return options.help ? EX_OK : EX_USAGE;
-	}
-	if (command->needs_spawner && spawner_start(&spawner, &err) < 0) {
-		fprintf(stderr, "mailhaul: %s\n", err.text);
-		return EX_OSERR;
-	}
-	code = command->run(&options, &spawner);
-	spawner_stop(&spawner);
+	code = options_parse(&options, argc, argv, &command) < 0 ? EX_USAGE : act(&options, command);
 	options_done(&options);
 	return code;
 }

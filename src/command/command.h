@@ -32,7 +32,8 @@ struct command {
 extern const struct command commands[];
 const struct command *command_find(const char *name);
 
-/* Splits argv. Options may stand before or after the command. -1 after a sentence on stderr: usage, exit 64. *ret_command NULL: none was given. */
+/* Splits argv. Options may stand before or after the command. -1 after a sentence on stderr: usage, exit 64. *ret_command NULL: none was given.
+ * options_done in any case. */
 int options_parse(struct options *options, int argc, char **argv, const struct command **ret_command);
 void options_done(struct options *options);
 void print_help(FILE *to, const struct command *command); /* NULL: the overview */
