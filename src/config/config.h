@@ -18,6 +18,7 @@ enum refuse_action { REFUSE_HOLD, REFUSE_DELETE, REFUSE_DELIVER_TO };
 enum disposal { DISPOSE_KEEP, DISPOSE_DELETE, DISPOSE_MARK_SEEN, DISPOSE_MOVE };
 enum first_run { FIRST_RUN_ALL, FIRST_RUN_NEW, FIRST_RUN_DATE };
 enum sandbox_mode { SANDBOX_BEST, SANDBOX_REQUIRE, SANDBOX_OFF };
+enum quirk { QUIRK_NO_PIPELINING = 1 }; /* bits */
 enum log_format { LOG_FORMAT_DEFAULT, LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_JOURNAL };
 
 enum password_kind { PASSWORD_NONE, PASSWORD_LITERAL, PASSWORD_FILE, PASSWORD_COMMAND, PASSWORD_ENV, PASSWORD_CREDENTIAL };
@@ -90,6 +91,7 @@ struct mailbox_config {
 	uint32_t max_messages;      /* per session; 0: no limit */
 	char **recipients;          /* instead of the destinations' own; may be NULL */
 	char *sender;               /* instead of the destinations' own; may be NULL */
+	unsigned quirks;            /* enum quirk: what this server gets wrong */
 	bool enabled;
 	unsigned line; /* in the file, for messages */
 };

@@ -14,6 +14,7 @@ static const struct value_word tls_words[] = {{"implicit", TLS_IMPLICIT}, {"star
 static const struct value_word auth_words[] = {
 	{"plain", AUTH_PLAIN}, {"login", AUTH_LOGIN}, {"xoauth2", AUTH_XOAUTH2}, {"oauthbearer", AUTH_OAUTHBEARER}, {NULL, 0}};
 static const struct value_word sandbox_words[] = {{"best", SANDBOX_BEST}, {"require", SANDBOX_REQUIRE}, {"off", SANDBOX_OFF}, {NULL, 0}};
+static const struct value_word quirk_words[] = {{"no-pipelining", QUIRK_NO_PIPELINING}, {NULL, 0}};
 static const struct value_word log_words[] = {{"text", LOG_FORMAT_TEXT}, {"json", LOG_FORMAT_JSON}, {"journal", LOG_FORMAT_JOURNAL}, {NULL, 0}};
 
 /* clang-format off */
@@ -94,6 +95,8 @@ static const struct schema_key mailbox_keys[] = {
 	 .doc = "envelope recipients of this mailbox's mail, instead of those of the destinations"},
 	{.name = "sender", .type = &type_text, FIELD(struct mailbox_config, sender), .flags = KEY_MAY_BE_EMPTY, .check = check_sender,
 	 .doc = "envelope sender of this mailbox's mail, instead of that of the destinations; <> is the null sender"},
+	{.name = "quirks", .type = &type_words, FIELD(struct mailbox_config, quirks), .words = quirk_words,
+	 .doc = "what the server gets wrong; no-pipelining: it loses commands that are sent before the answer to the last one"},
 	{.name = "enabled", .type = &type_bool, FIELD(struct mailbox_config, enabled), .initial = "yes",
 	 .doc = "no leaves this mailbox alone"},
 };

@@ -65,21 +65,35 @@ static void join_words(const struct value_word *words, const char *before, const
 		str_addf(out, "%s%s%s%s", word == words ? "" : ", ", before, word->word, after);
 }
 
-static bool read_word(const struct schema_key *key, const struct node *node, struct reading *reading, void *value)
+/* The value of a word; false: it is none of them. */
+static bool find_word(const struct schema_key *key, const char *text, unsigned *ret_value)
 {
-	const char *text = value_text(key->name, node, false, reading);
-	struct str all = {0};
-
-	if (text == NULL)
-		return false;
 	for (const struct value_word *word = key->words; word->word != NULL; word++)
 		if (strcmp(word->word, text) == 0) {
-			*(unsigned *)value = word->value;
+			*ret_value = word->value;
 			return true;
 		}
+	return false;
+}
+
+static void say_which_words(const struct schema_key *key, const struct node *node, const char *text, struct reading *reading)
+{
+	struct str all = {0};
+
 	join_words(key->words, "", "", &all);
 	problems_add(reading->problems, node->at, "%s must be one of %s, not '%.80s'", key->name, all.data, text);
 	str_done(&all);
+}
+
+static bool read_word(const struct schema_key *key, const struct node *node, struct reading *reading, void *value)
+{
+	const char *text = value_text(key->name, node, false, reading);
+
+	if (text == NULL)
+		return false;
+	if (find_word(key, text, value))
+		return true;
+	say_which_words(key, node, text, reading);
 	return false;
 }
 
@@ -117,6 +131,47 @@ static void print_word(const struct schema_key *key, FILE *out)
 }
 
 const struct value_type type_word = {read_word, encode_word, decode_word, clear_word, print_word};
+
+static bool read_words(const struct schema_key *key, const struct node *node, struct reading *reading, void *value)
+{
+	char **list = value_list(key->name, node, false, NULL, reading);
+	unsigned all = 0, bit = 0;
+	bool good = list != NULL;
+
+	for (size_t i = 0; good && list[i] != NULL; i++) {
+		good = find_word(key, list[i], &bit);
+		if (!good)
+			say_which_words(key, node, list[i], reading);
+		all |= bit;
+	}
+	strv_free(list);
+	if (good)
+		*(unsigned *)value = all;
+	return good;
+}
+
+static bool decode_words(const struct schema_key *key, struct decoder *in, void *value)
+{
+	uint32_t number, all = 0;
+
+	for (const struct value_word *word = key->words; word->word != NULL; word++)
+		all |= word->value;
+	if (!decode_u32(in, UINT32_MAX, &number) || (number & ~all) != 0)
+		return false;
+	*(unsigned *)value = number;
+	return true;
+}
+
+static void print_words(const struct schema_key *key, FILE *out)
+{
+	struct str all = {0};
+
+	join_words(key->words, "\"", "\"", &all);
+	fprintf(out, "\"anyOf\": [{\"enum\": [%s]}, {\"type\": \"array\", \"items\": {\"enum\": [%s]}, \"minItems\": 1}]", all.data, all.data);
+	str_done(&all);
+}
+
+const struct value_type type_words = {read_words, encode_word, decode_words, clear_word, print_words};
 
 static void encode_number(const struct schema_key *key, const void *value, struct str *out)
 {

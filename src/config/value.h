@@ -37,6 +37,7 @@ extern const struct value_type type_section; /* read by whoever knows the inner 
 /* value-number.c */
 extern const struct value_type type_bool;     /* bool */
 extern const struct value_type type_word;     /* an enum */
+extern const struct value_type type_words;    /* unsigned, a bit mask: one word or a list of them */
 extern const struct value_type type_count;    /* uint32_t */
 extern const struct value_type type_duration; /* uint32_t, seconds */
 extern const struct value_type type_size;     /* uint64_t, bytes */
