@@ -48,6 +48,7 @@ src_libmailhaul_a_SOURCES = \
 	src/net/wire.h \
 	src/channel/channel.c \
 	src/channel/channel.h \
+	src/channel/facts.h \
 	src/channel/job.c \
 	src/channel/job.h \
 	src/channel/record.c \
@@ -173,6 +174,7 @@ src_libmailhaul_a_SOURCES = \
 	src/state/dump.h \
 	src/state/export.c \
 	src/state/folder.c \
+	src/state/host.c \
 	src/state/import.c \
 	src/state/known.c \
 	src/state/mailbox.c \

@@ -57,6 +57,7 @@ UNIT_TESTS = \
 	tests/unit/test-state-apply \
 	tests/unit/test-state-clock \
 	tests/unit/test-state-damage \
+	tests/unit/test-state-facts \
 	tests/unit/test-state-known \
 	tests/unit/test-state-mailbox \
 	tests/unit/test-state-marker \

@@ -1,6 +1,7 @@
 #include "channel/job.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -17,6 +18,36 @@
 #define JOB_MAX_BYTES (16 * 1024 * 1024)
 #define DESTINATIONS_MAX TARGETS_MAX
 
+/* POP3 knows no folders, and counts as one. */
+static unsigned folder_count(const struct job *job)
+{
+	size_t count = strv_length(job->mailbox->folders);
+
+	return count != 0 ? (unsigned)count : 1;
+}
+
+static void encode_facts(struct str *out, const struct job *job)
+{
+	const struct host_facts *host = &job->host_facts;
+
+	encode_u32(out, host->known);
+	encode_u32(out, host->before);
+	encode_u32(out, host->after);
+	encode_u32(out, host->mechanisms);
+	encode_u32(out, host->boundary);
+	encode_u32(out, job->folder_facts != NULL);
+	for (unsigned i = 0; job->folder_facts != NULL && i < folder_count(job); i++) {
+		const struct folder_facts *folder = &job->folder_facts[i];
+
+		encode_u32(out, folder->settled);
+		encode_u64(out, folder->uidvalidity);
+		encode_u64(out, folder->mark);
+		encode_u32(out, folder->present);
+		encode_u32(out, folder->has_listing);
+		str_add(out, folder->listing, sizeof(folder->listing));
+	}
+}
+
 int job_encode(const struct job *job, struct error *err)
 {
 	struct str out = {0};
@@ -30,6 +61,7 @@ int job_encode(const struct job *job, struct error *err)
 	encode_text(&out, job->installation);
 	encode_u64(&out, (uint64_t)job->adopt_before);
 	schema_encode(&schema_mailbox, job->mailbox, &out);
+	encode_facts(&out, job);
 	encode_u32(&out, job->destination_count);
 	for (unsigned i = 0; i < job->destination_count; i++)
 		schema_encode(&schema_destination, &job->destinations[i], &out);
@@ -65,6 +97,46 @@ static bool decode_header(struct decoder *in, struct job *job)
 	return true;
 }
 
+static bool decode_bool(struct decoder *in, bool *ret_value)
+{
+	uint32_t value;
+
+	if (!decode_u32(in, 1, &value))
+		return false;
+	*ret_value = value != 0;
+	return true;
+}
+
+static bool decode_folder_facts(struct decoder *in, struct folder_facts *folder)
+{
+	if (!decode_bool(in, &folder->settled) || !decode_u64(in, &folder->uidvalidity) || !decode_u64(in, &folder->mark) ||
+		!decode_u32(in, UINT32_MAX, &folder->present) || !decode_bool(in, &folder->has_listing) || in->left < sizeof(folder->listing))
+		return false;
+	memcpy(folder->listing, in->at, sizeof(folder->listing));
+	in->at += sizeof(folder->listing);
+	in->left -= sizeof(folder->listing);
+	return true;
+}
+
+static bool decode_facts(struct decoder *in, struct job *job)
+{
+	struct host_facts *host = &job->host_facts;
+	uint32_t boundary;
+	bool has_folders;
+
+	if (!decode_bool(in, &host->known) || !decode_u32(in, UINT32_MAX, &host->before) || !decode_u32(in, UINT32_MAX, &host->after) ||
+		!decode_u32(in, UINT32_MAX, &host->mechanisms) || !decode_u32(in, BOUNDARY_UNSAFE, &boundary) || !decode_bool(in, &has_folders))
+		return false;
+	host->boundary = boundary;
+	if (!has_folders)
+		return true;
+	job->folder_facts = xcalloc(folder_count(job), sizeof(*job->folder_facts));
+	for (unsigned i = 0; i < folder_count(job); i++)
+		if (!decode_folder_facts(in, &job->folder_facts[i]))
+			return false;
+	return true;
+}
+
 static bool decode_destinations(struct decoder *in, struct job *job)
 {
 	uint32_t count;
@@ -97,7 +169,8 @@ static bool decode_targets(struct decoder *in, struct job *job)
 static bool decode(struct decoder *in, struct job *job)
 {
 	job->mailbox = xcalloc(1, sizeof(*job->mailbox));
-	if (!decode_header(in, job) || !schema_decode(&schema_mailbox, in, job->mailbox) || !decode_destinations(in, job) || !decode_targets(in, job))
+	if (!decode_header(in, job) || !schema_decode(&schema_mailbox, in, job->mailbox) || !decode_facts(in, job) || !decode_destinations(in, job) ||
+		!decode_targets(in, job))
 		return false;
 	/* A source goes through its folders without asking whether there are any. */
 	return in->left == 0 && (job->mailbox->protocol != PROTOCOL_IMAP || job->mailbox->folders != NULL);
@@ -134,6 +207,7 @@ void job_free(struct job *job)
 	for (unsigned i = 0; i < job->target_count; i++)
 		free(job->targets[i].recipient);
 	free(job->mailbox);
+	free(job->folder_facts);
 	free(job->destinations);
 	free(job->host);
 	free(job->installation);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "channel/facts.h"
 #include "channel/record.h"
 
 struct config;
@@ -29,7 +30,9 @@ struct job {
 	char *installation;   /* random, from the state: makes X-Mailhaul-Id ours */
 	int64_t adopt_before; /* wall clock: when the state was begun anew after a loss, of late; else 0 */
 	struct mailbox_config *mailbox;
-	struct dest_config *destinations; /* of deliver_to, in order, plus those that open messages still name */
+	struct host_facts host_facts;
+	struct folder_facts *folder_facts; /* one per folder of the mailbox (POP3: one); NULL: nothing is known of any */
+	struct dest_config *destinations;  /* of deliver_to, in order, plus those that open messages still name */
 	unsigned destination_count;
 	struct target targets[TARGETS_MAX];
 	unsigned target_count;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "channel/facts.h"
 
 enum {
 	TO_WORKER = 1,
@@ -49,6 +50,7 @@ static const struct grammar {
 	[REC_REPORT] = {"REPORT", FROM_WORKER | WITH_TEXT, 0, 0},
 	[REC_TRACE] = {"TRACE", FROM_WORKER | WITH_TEXT, 0, 0},
 	[REC_END] = {"END", FROM_WORKER | WITH_TEXT | WITH_ERROR, 0, 0},
+	[REC_HOST] = {"HOST", FROM_WORKER, 0, 0},
 };
 
 #define KINDS (sizeof(grammar) / sizeof(grammar[0]))
@@ -130,5 +132,7 @@ const char *record_check(const struct record *record, size_t received_bytes, uns
 		return "a failure of no destination, or without an error";
 	if (record->kind == REC_RUN)
 		return check_run(record);
+	if (record->kind == REC_HOST && (record->code > 1 || record->verdict > BOUNDARY_UNSAFE || record->targets > UINT32_MAX))
+		return "facts that are none";
 	return NULL;
 }

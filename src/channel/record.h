@@ -48,13 +48,15 @@ enum record_kind {
 	REC_PROGRESS, /* id: message done so far; count: of so many; size: bytes so far; when: bytes in all */
 	REC_REPORT,   /* check and list: index: enum report; text */
 	REC_TRACE,    /* index: '<' or '>'; text: one line of the wire, secrets masked */
+	REC_HOST,     /* what was learned of the source's server: code, index, count, targets, verdict: known, before, after, mechanisms, boundary */
 	REC_END,      /* the session is over: error (ERR_NONE: well), scope, code, text */
 };
 
 enum record_flag {
 	REC_WAITING = 1,    /* I sleep until this is durable: commit now */
-	REC_AFTER_DATA = 4, /* OUTCOME: refused for what the message is; its envelope had been accepted */
 	REC_COMPLETE = 2,   /* FOLDER: all keys wanted; PLAN: the listing was complete, what it lacks is gone */
+	REC_AFTER_DATA = 4, /* OUTCOME: refused for what the message is; its envelope had been accepted */
+	REC_LISTING = 8,    /* PLAN: hash is that of the whole listing (struct folder_facts) */
 };
 
 enum verdict {

@@ -4,11 +4,17 @@
 #include "base/error.h"
 #include "state/store.h"
 
+int state_folder_find(struct state *state, int64_t mailbox_id, const char *name, int64_t *ret_folder_id, struct error *err)
+{
+	return sql_number(
+		state, err, ret_folder_id, "SELECT id FROM folder WHERE mailbox = ?1 AND name = ?2", SQL_NUMBER(mailbox_id), SQL_TEXT(name));
+}
+
 int state_folder_open(struct state *state, int64_t mailbox_id, const char *name, int64_t *ret_folder_id, struct error *err)
 {
 	int64_t id;
 
-	if (sql_number(state, err, &id, "SELECT id FROM folder WHERE mailbox = ?1 AND name = ?2", SQL_NUMBER(mailbox_id), SQL_TEXT(name)) < 0)
+	if (state_folder_find(state, mailbox_id, name, &id, err) < 0)
 		return -1;
 	if (id == 0) {
 		if (sql_run(state, err, "INSERT INTO folder (mailbox, name) VALUES (?1, ?2)", SQL_NUMBER(mailbox_id), SQL_TEXT(name)) < 0)

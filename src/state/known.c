@@ -255,3 +255,48 @@ int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, ui
 	*ret_fd = fd;
 	return 0;
 }
+
+static int read_listing(struct state *state, int64_t folder_id, struct folder_facts *facts, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED =
+		sql_query(state, err, "SELECT listing FROM folder WHERE id = ?1 AND listing IS NOT NULL", SQL_NUMBER(folder_id));
+	int found = sql_step(state, row, err);
+
+	if (found > 0)
+		sql_column_bytes(row, 0, facts->listing, sizeof(facts->listing));
+	facts->has_listing = found > 0;
+	return found;
+}
+
+/* The same questions as state_known's, with the answer that makes all further ones superfluous. What that one would hold is left to it. */
+static int look_for_work(struct state *state, struct known *known, const struct folder_row *folder, struct folder_facts *facts, struct error *err)
+{
+	bool listed = folder->uidvalidity >= 0 && folder->listed_at <= known->now && known->now - folder->listed_at < LISTING_S;
+
+	if (!listed)
+		return 0;
+	if (add_undelivered(state, known, folder->id, err) < 0 || add_owed(state, known, folder->id, err) < 0)
+		return -1;
+	facts->settled = known->header.item_count == 0 && !known->has_exhausted;
+	return read_listing(state, folder->id, facts, err) < 0 ? -1 : 0;
+}
+
+int state_folder_facts(struct state *state, int64_t folder_id, const struct state_target *targets, unsigned target_count, int64_t now,
+	struct folder_facts *ret_facts, struct error *err)
+{
+	struct known known = {.target_count = target_count, .now = now, .least_s = state_least_s(state, now), .most_s = state_most_s(state, now)};
+	struct folder_row folder;
+	int result;
+
+	if (folder_load(state, folder_id, &folder, err) < 0)
+		return -1;
+	*ret_facts = (struct folder_facts){.uidvalidity = (uint64_t)folder.uidvalidity,
+		.mark = (uint64_t)folder.mark,
+		.present = folder.present >= 0 && folder.present <= UINT32_MAX ? (uint32_t)folder.present : 0};
+	for (unsigned i = 0; i < target_count; i++)
+		if (target_find(state, &targets[i], false, &known.target_ids[i], err) < 0)
+			return -1;
+	result = look_for_work(state, &known, &folder, ret_facts, err);
+	str_done(&known.items);
+	return result;
+}

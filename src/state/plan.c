@@ -308,6 +308,15 @@ static int store_folder(struct state *state, const struct folder_row *folder, st
 		SQL_NUMBER(folder->present), SQL_NUMBER(folder->listed_at));
 }
 
+/* With it the next session can tell that nothing has changed without looking anything up. */
+static int store_listing(struct state *state, const struct folder_row *folder, const struct record *record, struct error *err)
+{
+	bool usable = (record->flags & (REC_COMPLETE | REC_LISTING)) == (REC_COMPLETE | REC_LISTING);
+
+	return sql_run(state, err, "UPDATE folder SET listing = ?2 WHERE id = ?1", SQL_NUMBER(folder->id),
+		usable ? SQL_BLOB(record->hash, sizeof(record->hash)) : SQL_BLOB(NULL, 0));
+}
+
 static int carry_out(struct state *state, struct planting *planting, const struct record *record, const struct plan *plan, struct error *err)
 {
 	struct folder_row *folder = &planting->folder;
@@ -319,7 +328,7 @@ static int carry_out(struct state *state, struct planting *planting, const struc
 		return -1;
 	if ((int64_t)plan->header.mark > folder->mark)
 		folder->mark = (int64_t)plan->header.mark;
-	return store_folder(state, folder, err);
+	return store_folder(state, folder, err) < 0 ? -1 : store_listing(state, folder, record, err);
 }
 
 static int find_targets(

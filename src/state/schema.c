@@ -43,7 +43,8 @@ static const char *const steps[] = {
 	 * renumbered_at, and the epoch that the operator accepted. Of a message: retention as frozen, in seconds, and when it began. Times whose name
 	 * ends in _clock are of the clock that does not jump (clock.h), delivered_clock only where there is a retention; that clock begins as the wall
 	 * clock, so what was intended before it did has its time. Of a mailbox: error_since, when what last_error says began. Of a target: when it last
-	 * accepted a message. Of a destination: its back-off, since when, and when it last accepted a message. */
+	 * accepted a message. Of a destination: its back-off, since when, and when it last accepted a message. Of a folder: listing, the digest of the
+	 * last complete listing, as long as all that it named is known here. Of a host: struct host_facts, and since when. */
 	"ALTER TABLE mailbox ADD COLUMN stopped TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE folder ADD COLUMN renumberings INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE folder ADD COLUMN renumbered_at INTEGER NOT NULL DEFAULT 0;"
@@ -59,7 +60,16 @@ static const char *const steps[] = {
 	"CREATE TABLE destination ("
 	" name TEXT PRIMARY KEY NOT NULL, failures INTEGER NOT NULL DEFAULT 0, clock INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0,"
 	" last_error TEXT NOT NULL DEFAULT '', last_error_kind INTEGER NOT NULL DEFAULT 0, last_error_at INTEGER NOT NULL DEFAULT 0,"
-	" down_since INTEGER NOT NULL DEFAULT 0, accepted_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;",
+	" down_since INTEGER NOT NULL DEFAULT 0, accepted_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+	"ALTER TABLE folder ADD COLUMN listing BLOB;"
+	"CREATE TRIGGER message_forgotten AFTER DELETE ON message BEGIN"
+	" UPDATE folder SET listing = NULL WHERE id = OLD.folder AND listing IS NOT NULL; END;"
+	"CREATE TRIGGER message_left AFTER UPDATE OF gone_at ON message WHEN NEW.gone_at <> 0 BEGIN"
+	" UPDATE folder SET listing = NULL WHERE id = NEW.folder AND listing IS NOT NULL; END;"
+	"CREATE TABLE host ("
+	" protocol INTEGER NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, tls INTEGER NOT NULL,"
+	" before_login INTEGER NOT NULL, after_login INTEGER NOT NULL, mechanisms INTEGER NOT NULL, learned_at INTEGER NOT NULL,"
+	" boundary INTEGER NOT NULL, boundary_at INTEGER NOT NULL, PRIMARY KEY (protocol, host, port, tls)) WITHOUT ROWID;",
 };
 _Static_assert(ARRAY_SIZE(steps) == SCHEMA_VERSION, "one step for each version");
 

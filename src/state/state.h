@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "channel/facts.h"
 #include "channel/record.h"
 #include "config/config.h"
 
@@ -74,12 +75,19 @@ struct destination_state {
 int state_destination_load(struct state *state, const char *name, struct destination_state *ret_destination, struct error *err);
 int state_destination_store(struct state *state, const char *name, const struct destination_state *destination, struct error *err);
 
+/* -- host.c: hints about servers; all mailboxes on one share them -- */
+/* All-zero: nothing is known, or it is so old that it has to be learned anew. */
+int state_host_load(struct state *state, const struct mailbox_config *mailbox, int64_t now, struct host_facts *ret_facts, struct error *err);
+int state_host_store(struct state *state, const struct mailbox_config *mailbox, const struct host_facts *facts, int64_t now, struct error *err);
+
 /* -- folder.c, known.c, plan.c, apply.c, match.c; targets: the job's target table, in its order -- */
 struct state_target {
 	const char *destination, *recipient;
 	bool resting; /* its destination backs off: deliveries to it are not due */
 };
 int state_folder_open(struct state *state, int64_t mailbox_id, const char *name, int64_t *ret_folder_id, struct error *err);
+/* The same, but none is made: *ret_folder_id 0. */
+int state_folder_find(struct state *state, int64_t mailbox_id, const char *name, int64_t *ret_folder_id, struct error *err);
 /* The targets that undelivered messages of the mailbox name, so that a job can serve them. Calls each once for every such pair; borrowed strings. */
 int state_open_targets(struct state *state, int64_t mailbox_id, void (*each)(void *, const char *destination, const char *recipient), void *context,
 	struct error *err);
@@ -89,6 +97,9 @@ int state_open_targets(struct state *state, int64_t mailbox_id, void (*each)(voi
  * items nor keys. May be busy: a delivery whose third round in doubt ended in a crash is held here. The caller closes *ret_fd. */
 int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, bool all_keys, const struct state_target *targets,
 	unsigned target_count, int64_t now, int *ret_fd, struct error *err);
+/* How the folder would look if a poll at now had nothing to do in it. May be busy, never writes. */
+int state_folder_facts(struct state *state, int64_t folder_id, const struct state_target *targets, unsigned target_count, int64_t now,
+	struct folder_facts *ret_facts, struct error *err);
 /* Records a plan (record.h, struct plan_header ...) after checking every byte of it. Inside a transaction. frozen: bit mask of targets that new
  * messages go to, not 0; disposal as configured, frozen with them. Ids follow on in the order of the entries; 0: there were none. A message that
  * vanished is GONE (tombstone). On POP3 an entry may have the key of one that has left, or that was of another size: it is another message, or

@@ -66,6 +66,45 @@ static void add_configured_targets(struct attendant *attendant, const char *dest
 		add_target(attendant, dest->name, recipients[i]);
 }
 
+unsigned attendant_targets(const struct attendant *attendant, struct state_target *targets)
+{
+	for (unsigned i = 0; i < attendant->job.target_count; i++)
+		targets[i] = (struct state_target){.destination = attendant->job.destinations[attendant->job.targets[i].dest].name,
+			.recipient = attendant->job.targets[i].recipient};
+	return attendant->job.target_count;
+}
+
+/* Only of folders that have been planned before: the others have no row yet. */
+static int recall_folders(struct attendant *attendant, int64_t now, struct error *err)
+{
+	struct state *state = attendant->service->state;
+	size_t count = strv_length(attendant->mailbox->folders);
+	struct state_target targets[TARGETS_MAX];
+	unsigned target_count = attendant_targets(attendant, targets);
+
+	attendant->job.folder_facts = xcalloc(count != 0 ? count : 1, sizeof(*attendant->job.folder_facts));
+	for (size_t i = 0; i == 0 || i < count; i++) {
+		const char *name = count != 0 ? attendant->mailbox->folders[i] : "";
+		int64_t id;
+
+		if (state_folder_find(state, attendant->mailbox_state.id, name, &id, err) < 0 ||
+			(id != 0 && state_folder_facts(state, id, targets, target_count, now, &attendant->job.folder_facts[i], err) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+static int recall_facts(struct attendant *attendant, struct error *err)
+{
+	int64_t now = clock_wall_s();
+
+	if (state_host_load(attendant->service->state, attendant->mailbox, now, &attendant->job.host_facts, err) < 0)
+		return -1;
+	attendant->host_facts = attendant->job.host_facts;
+	/* Whoever only looks wants to see what a listing would show. */
+	return attendant->service->mode == JOB_HAUL ? recall_folders(attendant, now, err) : 0;
+}
+
 static int read_ca_file(const char *path, char **ret_pem, struct error *err)
 {
 	struct str text = {0};
@@ -107,6 +146,8 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 	if (service->mode == JOB_CHECK && mailbox->on_refuse.destination != NULL)
 		add_configured_targets(attendant, mailbox->on_refuse.destination);
 	if (service->mode == JOB_HAUL && state_open_targets(service->state, attendant->mailbox_state.id, add_open_target, attendant, err) < 0)
+		return -1;
+	if (recall_facts(attendant, err) < 0)
 		return -1;
 	if (mailbox->server.ca_file != NULL && read_ca_file(mailbox->server.ca_file, &mailbox->server.ca_pem, err) < 0)
 		return -1;

@@ -174,21 +174,13 @@ static int roll_back(struct attendant *attendant)
 	return -1;
 }
 
-static unsigned make_targets(const struct attendant *attendant, struct state_target *targets)
-{
-	for (unsigned i = 0; i < attendant->job.target_count; i++)
-		targets[i] = (struct state_target){.destination = attendant->job.destinations[attendant->job.targets[i].dest].name,
-			.recipient = attendant->job.targets[i].recipient};
-	return attendant->job.target_count;
-}
-
 static int serve_folder(struct attendant *attendant, const struct record *request, struct error *err)
 {
 	struct service *service = attendant->service;
 	struct state_target targets[TARGETS_MAX];
 	struct record answer = {.kind = REC_KNOWN};
 	uint64_t resting = destinations_resting(attendant);
-	unsigned count = make_targets(attendant, targets);
+	unsigned count = attendant_targets(attendant, targets);
 	bool unmatched;
 	int64_t id;
 	int fd;
@@ -220,7 +212,7 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 	struct service *service = attendant->service;
 	struct state_target targets[TARGETS_MAX];
 	struct record answer = {.kind = REC_PLANNED};
-	unsigned count = make_targets(attendant, targets);
+	unsigned count = attendant_targets(attendant, targets);
 	const void *plan;
 	bool unmatched;
 	size_t len;

@@ -251,6 +251,15 @@ static int take_record(struct attendant *attendant, const struct record *record,
 		if (attendant->service->report != NULL && record->index <= REPORT_ITEM)
 			attendant->service->report(attendant->service, attendant, record->index, record->text, record->len);
 		break;
+	case REC_HOST:
+		attendant->host_facts = (struct host_facts){
+			.known = record->code != 0,
+			.before = record->index,
+			.after = record->count,
+			.mechanisms = (uint32_t)record->targets,
+			.boundary = record->verdict,
+		};
+		break;
 	case REC_END:
 		take_end(attendant, record);
 		break;
@@ -411,9 +420,17 @@ static void free_job(struct attendant *attendant)
 	for (unsigned i = 0; i < job->destination_count; i++)
 		free(job->destinations[i].server.ca_pem);
 	free(job->destinations);
+	free(job->folder_facts);
 	if (job->mailbox != NULL)
 		free(job->mailbox->server.ca_pem);
 	free(job->mailbox);
+}
+
+int attendant_store_facts(const struct attendant *attendant, int64_t now, struct error *err)
+{
+	if (host_facts_equal(&attendant->host_facts, &attendant->job.host_facts))
+		return 0;
+	return state_host_store(attendant->service->state, attendant->mailbox, &attendant->host_facts, now, err);
 }
 
 void attendant_free(struct attendant *attendant)

@@ -59,7 +59,8 @@ struct attendant {
 	int64_t started_s; /* wall clock */
 	struct log log;
 	struct job job;
-	bool insistent; /* back-offs of its destinations are not obeyed: each is tried once */
+	struct host_facts host_facts; /* as the worker has reported them, or as it was told */
+	bool insistent;               /* back-offs of its destinations are not obeyed: each is tried once */
 	/* Destinations of the job, bit i is number i: failed in this session; accepted mail that is not noted yet; as noted, for the log. */
 	uint64_t failed, accepted, recovered;
 	bool rested; /* some destination was left out */
@@ -99,6 +100,8 @@ int attendant_start(
 	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err);
 void attendant_stop(struct attendant *attendant); /* leave at the next message boundary */
 void attendant_kill(struct attendant *attendant); /* now */
+/* What the session has learned about the server, if anything. Inside a transaction. */
+int attendant_store_facts(const struct attendant *attendant, int64_t now, struct error *err);
 void attendant_free(struct attendant *attendant);
 
 /* For the ledger. */
@@ -113,6 +116,8 @@ void attendant_send(struct attendant *attendant, const struct record *record, co
 void attendant_refuse(struct attendant *attendant, const struct error *why); /* REC_FAILED to the request at hand */
 int attendant_watch(struct attendant *attendant, struct error *err);         /* its channel, its silence and its end */
 /* attendant-birth.c */
+/* The targets of the job, as the state wants them; of TARGETS_MAX. Returns their number. */
+unsigned attendant_targets(const struct attendant *attendant, struct state_target *targets);
 int attendant_make_job(struct attendant *attendant, struct error *err);
 int attendant_gather_secrets(struct attendant *attendant, struct error *err); /* 1: all there, 0: a command is running, -1 */
 int attendant_give_birth(struct attendant *attendant, struct error *err);

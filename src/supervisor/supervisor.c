@@ -103,7 +103,9 @@ static int store_end(struct state *state, const struct mailbox_state *mailbox, s
 {
 	if (state_begin(state, err) < 0)
 		return -1;
-	if (state_mailbox_store(state, mailbox, err) == 0 && (attendant == NULL || destinations_note_accepted(attendant, err) == 0) &&
+	if (state_mailbox_store(state, mailbox, err) == 0 &&
+		(attendant == NULL ||
+			(destinations_note_accepted(attendant, err) == 0 && attendant_store_facts(attendant, clock_wall_s(), err) == 0)) &&
 		state_commit(state, err) == 0)
 		return 0;
 	state_rollback(state);

@@ -73,8 +73,12 @@ static struct job make_job(const struct config *config, const char *mailbox)
 		.destination_count = (unsigned)config->destination_count,
 		.target_count = 3,
 		.frozen = 5,
+		.host_facts = {.known = true, .before = 1, .after = UINT32_MAX, .mechanisms = 4, .boundary = BOUNDARY_UNSAFE},
 	};
 
+	job.folder_facts = xcalloc(strv_length(job.mailbox->folders) + 1, sizeof(*job.folder_facts));
+	job.folder_facts[0] = (struct folder_facts){
+		.settled = true, .uidvalidity = UINT64_MAX, .mark = 77, .present = 3, .has_listing = true, .listing = {[0 ... 31] = 0xAB}};
 	job.targets[0] = (struct target){0, xstrdup("")};
 	job.targets[1] = (struct target){1, xstrdup("anna")};
 	job.targets[2] = (struct target){4, xstrdup("bert@example.org")};
@@ -84,6 +88,7 @@ static struct job make_job(const struct config *config, const char *mailbox)
 static void forget(struct job *job)
 {
 	free(job->host);
+	free(job->folder_facts);
 	free(job->installation);
 	for (unsigned i = 0; i < job->target_count; i++)
 		free(job->targets[i].recipient);
@@ -206,6 +211,12 @@ static void test_every_field(void **state)
 	assert_int_equal(copy->log_level, 4);
 	assert_int_equal(copy->sandbox, SANDBOX_REQUIRE);
 	assert_string_equal(copy->host, "our.example");
+	assert_true(host_facts_equal(&copy->host_facts, &job.host_facts));
+	assert_true(copy->folder_facts[0].settled && copy->folder_facts[0].has_listing);
+	assert_true(copy->folder_facts[0].uidvalidity == UINT64_MAX);
+	assert_int_equal(copy->folder_facts[0].mark, 77);
+	assert_int_equal(copy->folder_facts[0].present, 3);
+	assert_memory_equal(copy->folder_facts[0].listing, job.folder_facts[0].listing, sizeof(job.folder_facts[0].listing));
 	assert_string_equal(copy->installation, "k3jx9");
 	check_mailbox(copy->mailbox);
 	assert_int_equal(copy->destination_count, 5);

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "channel/facts.h"
 #include "channel/record.h"
 
 static struct record sound(enum record_kind kind)
@@ -66,6 +67,7 @@ static const struct rule rules[] = {
 	{REC_PROGRESS, true, 0, 0, false},
 	{REC_REPORT, true, 0, 0, true},
 	{REC_TRACE, true, 0, 0, true},
+	{REC_HOST, true, 0, 0, false},
 	{REC_END, true, 0, 0, true},
 };
 
@@ -206,6 +208,24 @@ static void test_run_is_two_strings(void **unused)
 	}
 }
 
+static void test_facts_about_a_host(void **unused)
+{
+	struct record record = sound(REC_HOST);
+
+	(void)unused;
+	record.verdict = BOUNDARY_UNSAFE;
+	record.targets = UINT32_MAX;
+	assert_null(check(&record, 0, true));
+	record.targets++;
+	assert_non_null(check(&record, 0, true));
+	record = sound(REC_HOST);
+	record.verdict = BOUNDARY_UNSAFE + 1;
+	assert_non_null(check(&record, 0, true));
+	record = sound(REC_HOST);
+	record.code = 2;
+	assert_non_null(check(&record, 0, true));
+}
+
 static void test_no_nul_in_error_texts(void **unused)
 {
 	struct record record = sound(REC_END);
@@ -226,6 +246,7 @@ int main(void)
 		cmocka_unit_test(test_durable_ones_need_number_and_message),
 		cmocka_unit_test(test_intent_needs_a_target),
 		cmocka_unit_test(test_run_is_two_strings),
+		cmocka_unit_test(test_facts_about_a_host),
 		cmocka_unit_test(test_no_nul_in_error_texts),
 	};
 

@@ -7,7 +7,7 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
-#define MESSAGES 250
+#define MESSAGES 400
 #define PAGE 4096
 
 /* A state with mail in it, closed, and its bytes. */
