@@ -314,6 +314,7 @@ static void describe(struct player *player, const struct step *step)
 		[STEP_DRAIN] = "DRAIN",
 		[STEP_CLOSE] = "CLOSE",
 		[STEP_CUT] = "CUT",
+		[STEP_NEXT] = "NEXT",
 	};
 	char text[80];
 
@@ -327,6 +328,25 @@ static void wait_for_end(struct player *player)
 	do
 		expect_nothing(player);
 	while (fill(player));
+}
+
+#define LISTENER_FD 3
+
+static void accept_client(struct player *player)
+{
+	player->fd = accept4(LISTENER_FD, NULL, NULL, SOCK_CLOEXEC);
+	setsockopt(player->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+}
+
+static void next_client(struct player *player)
+{
+	wait_for_end(player);
+	SSL_free(player->ssl);
+	player->ssl = NULL;
+	close(player->fd);
+	for (size_t i = 0; i < REGISTERS; i++)
+		str_clear(&player->words[i]);
+	accept_client(player);
 }
 
 static void play(struct player *player, const struct step *step);
@@ -376,6 +396,9 @@ static void play_step(struct player *player, const struct step *step)
 	case STEP_PLAY:
 		play(player, step->steps);
 		break;
+	case STEP_NEXT:
+		next_client(player);
+		break;
 	case STEP_SILENCE:
 	case STEP_END:
 		wait_for_end(player);
@@ -398,17 +421,15 @@ static _Noreturn void run_child(int fd, const struct step *script, unsigned flag
 	struct player player = {.flags = flags, .report = report};
 
 	/* The test's end of this and of other peers must not stay open here: their end of file would never come. */
-	if (dup2(fd, 3) < 0 || close_range(4, ~0U, 0) < 0)
+	if (dup2(fd, LISTENER_FD) < 0 || close_range(LISTENER_FD + 1, ~0U, 0) < 0)
 		_exit(2);
-	player.fd = 3;
+	player.fd = LISTENER_FD;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGALRM, SIG_DFL);
 	alarm(PEER_DEADLINE_S);
-	if (flags & PEER_LISTEN) {
-		player.fd = accept4(3, NULL, NULL, SOCK_CLOEXEC);
-		setsockopt(player.fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-	}
+	if (flags & PEER_LISTEN)
+		accept_client(&player);
 	play(&player, script);
 	describe(&player, &end);
 	play_step(&player, &end);

@@ -39,6 +39,7 @@ enum step_kind {
 	STEP_CLOSE,
 	STEP_CUT,
 	STEP_PLAY,
+	STEP_NEXT,
 };
 
 struct step {
@@ -75,6 +76,9 @@ struct step {
 #define CLOSE {STEP_CLOSE, NULL, 0, NULL}
 #define CUT {STEP_CUT, NULL, 0, NULL}
 
+/* PEER_LISTEN: waits until the client has hung up, and goes on with the next connection. */
+#define NEXT {STEP_NEXT, NULL, 0, NULL}
+
 /* Another script, up to its END, at this place. */
 #define PLAY(script) {STEP_PLAY, NULL, 0, script}
 #define END {STEP_END, NULL, 0, NULL}
@@ -86,7 +90,7 @@ struct step {
 enum peer_flag {
 	PEER_WHOLE = 0,
 	PEER_BY_BYTE = 1, /* each byte is sent when the client has taken the one before */
-	PEER_LISTEN = 2,  /* on a loopback port; the first connection is played with */
+	PEER_LISTEN = 2,  /* on a loopback port; the first connection is played with, then one for each NEXT */
 };
 
 struct peer_report;
