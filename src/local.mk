@@ -109,6 +109,7 @@ src_libmailhaul_a_SOURCES = \
 	src/mail/utf8.c \
 	src/mail/utf8.h \
 	src/source/connect.h \
+	src/source/imap-ahead.c \
 	src/source/imap-command.c \
 	src/source/imap-dispose.c \
 	src/source/imap-fetch.c \
@@ -119,10 +120,12 @@ src_libmailhaul_a_SOURCES = \
 	src/source/imap-read.c \
 	src/source/imap-token.c \
 	src/source/imap-token.h \
+	src/source/imap-survey.c \
 	src/source/imap.c \
 	src/source/imap.h \
 	src/source/mutf7.c \
 	src/source/mutf7.h \
+	src/source/pop3-ahead.c \
 	src/source/pop3-listing.c \
 	src/source/pop3-listing.h \
 	src/source/pop3-login.c \
@@ -130,6 +133,7 @@ src_libmailhaul_a_SOURCES = \
 	src/source/pop3-reply.h \
 	src/source/pop3-session.h \
 	src/source/pop3-transfer.c \
+	src/source/pop3-uidl.c \
 	src/source/pop3.c \
 	src/source/source.c \
 	src/source/source.h \
@@ -238,6 +242,8 @@ src_libmailhaul_a_SOURCES = \
 	src/worker/seal.h \
 	src/worker/session.c \
 	src/worker/session.h \
+	src/worker/survey.c \
+	src/worker/survey.h \
 	src/worker/transfer-load.c \
 	src/worker/transfer-offer.c \
 	src/worker/transfer-settle.c \

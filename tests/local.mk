@@ -80,6 +80,7 @@ UNIT_TESTS = \
 	tests/unit/test-yaml
 
 FLOW_TESTS = \
+	tests/flow/test-ahead \
 	tests/flow/test-attendant \
 	tests/flow/test-decisions \
 	tests/flow/test-destinations \
@@ -109,6 +110,7 @@ SYSTEM_TESTS = \
 	tests/system/test-passwords.sh \
 	tests/system/test-poison.sh \
 	tests/system/test-refusals.sh \
+	tests/system/test-round-trips.sh \
 	tests/system/test-service.sh \
 	tests/system/test-smtp-distant.sh \
 	tests/system/test-smtp.sh
@@ -135,6 +137,7 @@ TEST_FILES = \
 	tests/lib/as-service.py \
 	tests/lib/certificates.sh \
 	tests/lib/compare-messages.py \
+	tests/lib/count-round-trips.py \
 	tests/lib/distant.py \
 	tests/lib/dovecot.sh \
 	tests/lib/fetch-messages.py \

@@ -44,13 +44,19 @@ void imap_add_quoted(struct imap *imap, const char *text)
 	wire_add(imap->source.wire, "\"", 1);
 }
 
-void imap_add_folder(struct imap *imap, const char *folder)
+void imap_encode_folder(const struct imap *imap, const char *folder, struct str *out)
 {
 	bool utf8 = (imap->capabilities & (IMAP_CAP_REV1 | IMAP_CAP_REV2)) == IMAP_CAP_REV2; /* RFC 9051 5.1; with both, rev1 holds until ENABLE */
+
+	if (utf8 || mutf7_encode(out, folder) < 0)
+		str_add_text(out, folder);
+}
+
+void imap_add_folder(struct imap *imap, const char *folder)
+{
 	struct str name = {0};
 
-	if (utf8 || mutf7_encode(&name, folder) < 0)
-		str_add_text(&name, folder);
+	imap_encode_folder(imap, folder, &name);
 	imap_add_quoted(imap, str_text(&name));
 	str_done(&name);
 }

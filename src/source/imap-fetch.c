@@ -97,9 +97,11 @@ static void add_command(struct imap *imap, struct haul_queue *queue, size_t max_
 
 void imap_fetch_add(struct imap *imap)
 {
-	while (imap->fetches < IMAP_FETCHES_MAX && !STAILQ_EMPTY(&imap->ready))
+	unsigned max = imap_goes_step_by_step(imap) ? 1 : IMAP_FETCHES_MAX;
+
+	while (imap->fetches < max && !STAILQ_EMPTY(&imap->ready))
 		add_command(imap, &imap->ready, COMMAND_MESSAGES_MAX);
-	while (imap->fetches < IMAP_FETCHES_MAX && !STAILQ_EMPTY(&imap->alone))
+	while (imap->fetches < max && !STAILQ_EMPTY(&imap->alone))
 		add_command(imap, &imap->alone, 1);
 }
 

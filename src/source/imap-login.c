@@ -7,6 +7,8 @@
 #include "base/secret.h"
 #include "source/connect.h"
 
+#define LITERAL_MINUS_MAX 4096 /* RFC 7888 5 */
+
 static const struct server *server_of(const struct imap *imap)
 {
 	return &imap->context->mailbox->server;
@@ -36,12 +38,19 @@ static int start_tls(struct imap *imap, struct error *err)
 	return 0;
 }
 
-static int ask_capabilities(struct imap *imap, struct error *err)
+/* From the greeting, from an earlier session, or by asking. */
+static int learn_capabilities(struct imap *imap, struct error *err)
 {
+	const struct host_facts *facts = imap->context->facts;
 	struct imap_answer answer = {0};
 
 	if (imap->capabilities_known)
 		return 0;
+	if (facts != NULL && facts->known) {
+		imap->capabilities = facts->before;
+		imap->mechanisms = facts->mechanisms;
+		return 0;
+	}
 	imap_begin(imap, imap_keep_answer, &answer);
 	wire_addf(imap->source.wire, "CAPABILITY\r\n");
 	if (imap_wait(imap, &answer.done, err) < 0)
@@ -52,8 +61,7 @@ static int ask_capabilities(struct imap *imap, struct error *err)
 	return 0;
 }
 
-/* Many servers tell the identities of clients apart only to help them; 163.com and others refuse SELECT without it. Goes with the next command. */
-static int ignore_answer(struct imap *imap, struct imap_command *command, const struct imap_answer *answer, struct error *err)
+int imap_ignore_answer(struct imap *imap, struct imap_command *command, const struct imap_answer *answer, struct error *err)
 {
 	(void)imap;
 	(void)command;
@@ -62,11 +70,12 @@ static int ignore_answer(struct imap *imap, struct imap_command *command, const 
 	return 0;
 }
 
-static void add_id(struct imap *imap)
+/* Many servers tell the identities of clients apart only to help them; 163.com and others refuse SELECT without it. */
+void imap_add_id(struct imap *imap, unsigned capabilities)
 {
-	if ((imap->capabilities & IMAP_CAP_ID) == 0)
+	if ((capabilities & IMAP_CAP_ID) == 0)
 		return;
-	imap_begin(imap, ignore_answer, NULL);
+	imap_begin(imap, imap_ignore_answer, NULL);
 	wire_addf(imap->source.wire, "ID (\"name\" \"mailhaul\")\r\n"); /* RFC 2971 */
 }
 
@@ -97,6 +106,12 @@ static void add_quoted_secret(struct imap *imap, const char *text, size_t len)
 	secret_free(quoted);
 }
 
+/* RFC 7888 */
+static bool takes_literal_at_once(const struct imap *imap, size_t len)
+{
+	return (imap->capabilities & IMAP_CAP_LITERAL_PLUS) != 0 || ((imap->capabilities & IMAP_CAP_LITERAL_MINUS) != 0 && len <= LITERAL_MINUS_MAX);
+}
+
 /* An argument of LOGIN, as a quoted string where it can be one: some servers take no literals there (exmail). 1: added; 0: answered instead; -1. */
 static int add_argument(struct imap *imap, const char *text, size_t len, const struct imap_answer *answer, struct error *err)
 {
@@ -104,6 +119,11 @@ static int add_argument(struct imap *imap, const char *text, size_t len, const s
 
 	if (fits_quoted(text, len)) {
 		add_quoted_secret(imap, text, len);
+		return 1;
+	}
+	if (takes_literal_at_once(imap, len)) {
+		wire_addf(imap->source.wire, "{%zu+}\r\n", len);
+		wire_add_secret(imap->source.wire, text, len);
 		return 1;
 	}
 	wire_addf(imap->source.wire, "{%zu}\r\n", len);
@@ -128,6 +148,7 @@ static int login_command(struct imap *imap, struct imap_answer *answer, struct e
 	if (rc <= 0)
 		return rc;
 	wire_addf(imap->source.wire, "\r\n");
+	imap_ahead_add(imap);
 	return imap_wait(imap, &answer->done, err);
 }
 
@@ -153,6 +174,18 @@ static void add_authenticate(struct imap *imap, struct sasl *sasl, struct imap_a
 	}
 	wire_addf(imap->source.wire, secret_length(initial) != 0 ? " " : " =");
 	add_response(imap, initial);
+	imap_ahead_add(imap);
+}
+
+/* It asks for more than PLAIN's one response, and has taken the command that we sent behind that for it. */
+static int misunderstood(struct imap *imap, struct error *err)
+{
+	struct error why = {0};
+
+	imap_ahead_distrust(imap, true);
+	imap->ahead.under_way = false;
+	error_set(&why, ERR_TEMP, SCOPE_MAILBOX, "server asked for the password once more; the next session goes step by step");
+	return imap_lose(imap, &why, err);
 }
 
 /* ret_status: what the server says of a token, of 48 bytes; "" if nothing. */
@@ -169,6 +202,8 @@ static int authenticate(struct imap *imap, enum auth_mode mode, struct imap_answ
 	while ((rc = imap_wait_continuation(imap, answer, err)) > 0) {
 		struct secret *response;
 
+		if (imap->ahead.under_way && mode == AUTH_PLAIN)
+			return misunderstood(imap, err);
 		if (sasl_step(&sasl, str_text(&imap->challenge), imap->challenge.len, &response, &why) < 0) {
 			wire_addf(imap->source.wire, "*\r\n"); /* RFC 9051 6.2.2: we give up; the server answers BAD */
 			if (imap_wait(imap, &answer->done, err) < 0)
@@ -209,8 +244,12 @@ static int prove_identity(struct imap *imap, struct error *err)
 		return error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "an IMAP mailbox needs user and password");
 	if (choose(imap, &mode, err) < 0)
 		return -1;
+	imap->before = imap->capabilities;
+	imap->mechanisms_before = imap->mechanisms;
 	imap->capabilities_known = false; /* what a stranger may do is not what we may do */
 	rc = mode == AUTH_DEFAULT ? login_command(imap, &answer, err) : authenticate(imap, mode, &answer, status, err);
+	if (imap->ahead.under_way && ((rc < 0 && err->kind != ERR_CANCELED) || answer.status == IMAP_BAD))
+		imap_ahead_distrust(imap, false);
 	if (rc < 0)
 		return -1;
 	if (status[0] != '\0')
@@ -218,6 +257,47 @@ static int prove_identity(struct imap *imap, struct error *err)
 	if (answer.status != IMAP_OK)
 		return imap_refused(err, &answer, ERR_AUTH, SCOPE_MAILBOX, what);
 	return 0;
+}
+
+/* --- */
+
+void imap_note_capabilities(struct imap *imap)
+{
+	struct host_facts *facts = imap->context->facts;
+
+	if (facts == NULL || !imap->logged_in)
+		return;
+	facts->known = true;
+	facts->before = imap->before;
+	facts->mechanisms = imap->mechanisms_before;
+	facts->after = imap->capabilities;
+}
+
+static int wait_for_all(struct imap *imap, struct error *err)
+{
+	int rc = imap_send(imap, err);
+
+	while (rc == 0 && imap->outstanding != 0)
+		rc = imap_wait_one(imap, err);
+	return rc;
+}
+
+/* What is still to be said before the first folder; it goes with the command for that, unless each has to go alone. */
+static int introduce(struct imap *imap, bool introduced, struct error *err)
+{
+	int rc = 0;
+
+	if (!imap->capabilities_known) {
+		imap_begin(imap, imap_ignore_answer, NULL);
+		wire_addf(imap->source.wire, "CAPABILITY\r\n");
+	}
+	if (imap_goes_step_by_step(imap))
+		rc = wait_for_all(imap, err);
+	if (!introduced)
+		imap_add_id(imap, imap->capabilities);
+	if (rc == 0 && imap_goes_step_by_step(imap))
+		rc = wait_for_all(imap, err);
+	return rc;
 }
 
 int imap_log_in(struct imap *imap, struct error *err)
@@ -228,16 +308,18 @@ int imap_log_in(struct imap *imap, struct error *err)
 	if (server_of(imap)->endpoint.tls == TLS_STARTTLS)
 		rc = start_tls(imap, err);
 	if (rc == 0)
-		rc = ask_capabilities(imap, err);
+		rc = learn_capabilities(imap, err);
 	if (rc == 0) {
 		wire_guard(imap->source.wire, imap->secret);
 		rc = prove_identity(imap, err);
 		wire_guard_end(imap->source.wire, "server", rc < 0 ? err : NULL);
 	}
-	if (rc == 0)
-		rc = ask_capabilities(imap, err);
+	if (rc == 0) {
+		imap->logged_in = true;
+		if (imap->capabilities_known)
+			imap_note_capabilities(imap);
+		rc = imap_ahead_settle(imap, err);
+	}
 	imap_set_deadline(imap, 0);
-	if (rc == 0)
-		add_id(imap);
-	return rc;
+	return rc == 0 ? introduce(imap, imap->ahead.introduced, err) : rc;
 }

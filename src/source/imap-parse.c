@@ -305,12 +305,17 @@ unsigned imap_parse_capabilities(const char *text, size_t len)
 		unsigned bits;
 	} known[] = {
 		{"IMAP4rev1", IMAP_CAP_REV1},
-		{"IMAP4rev2", IMAP_CAP_REV2 | IMAP_CAP_UIDPLUS | IMAP_CAP_MOVE | IMAP_CAP_SASL_IR},
+		{"IMAP4rev2", IMAP_CAP_REV2 | IMAP_CAP_UIDPLUS | IMAP_CAP_MOVE | IMAP_CAP_SASL_IR | IMAP_CAP_LITERAL_MINUS | IMAP_CAP_LIST_EXTENDED |
+				      IMAP_CAP_LIST_STATUS},
 		{"UIDPLUS", IMAP_CAP_UIDPLUS},
 		{"MOVE", IMAP_CAP_MOVE},
 		{"ID", IMAP_CAP_ID},
 		{"SASL-IR", IMAP_CAP_SASL_IR},
 		{"LOGINDISABLED", IMAP_CAP_LOGINDISABLED},
+		{"LITERAL+", IMAP_CAP_LITERAL_PLUS},
+		{"LITERAL-", IMAP_CAP_LITERAL_MINUS},
+		{"LIST-EXTENDED", IMAP_CAP_LIST_EXTENDED},
+		{"LIST-STATUS", IMAP_CAP_LIST_STATUS},
 	};
 	struct imap_cursor cursor = {text, text + len};
 	struct imap_token word;

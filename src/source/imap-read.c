@@ -30,6 +30,7 @@ static void take_capabilities(struct imap *imap, const char *text, size_t len)
 {
 	imap->capabilities = imap_parse_capabilities(text, len);
 	imap->capabilities_known = true;
+	imap_note_capabilities(imap);
 	imap->mechanisms = 0;
 	for (size_t start = 0, i = 0; i <= len; i++) {
 		if (i != len && text[i] != ' ')
@@ -90,6 +91,8 @@ static void take_data(struct imap *imap, const struct imap_response *response)
 		take_capabilities(imap, response->text, response->text_len);
 	} else if (!response->has_number && strcmp(response->name, "SEARCH") == 0) {
 		imap_dispose_search(imap, response);
+	} else if (!response->has_number && strcmp(response->name, "STATUS") == 0) {
+		imap_survey_data(imap, response);
 	}
 }
 

@@ -17,11 +17,31 @@ static int open_session(struct imap *imap, struct error *err)
 	return imap_log_in(imap, err);
 }
 
+static void be_fresh(struct imap *imap, const struct source_context *context, struct secret *secret);
+
+/* As if nothing had happened yet. Nothing has been asked for before the login. */
+static void start_over(struct imap *imap)
+{
+	const struct source_context *context = imap->context;
+	struct secret *secret = imap->secret;
+
+	wire_free(imap->source.wire);
+	imap_parser_done(&imap->parser);
+	imap_survey_done(imap);
+	str_done(&imap->challenge);
+	be_fresh(imap, context, secret);
+}
+
 static int imap_open(struct source *source, struct error *err)
 {
 	struct imap *imap = (struct imap *)source;
 	int rc = open_session(imap, err);
 
+	/* The password was right, so it may be given a second time. A test has only one connection to give. */
+	if (rc < 0 && imap->ahead.lost && imap->context->channel != NULL) {
+		start_over(imap);
+		rc = open_session(imap, err);
+	}
 	secret_free(imap->secret);
 	imap->secret = NULL;
 	return rc;
@@ -48,6 +68,17 @@ static int no_folder(const struct imap_answer *answer, const char *folder, struc
 	return imap_refused(err, answer, ERR_REFUSED, SCOPE_FOLDER, what);
 }
 
+void imap_add_select(struct imap *imap, const char *folder, bool writable, struct imap_answer *answer)
+{
+	imap->folder = (struct folder_status){0};
+	imap->has_exists = false;
+	imap_begin(imap, imap_keep_answer, answer);
+	wire_addf(imap->source.wire, writable ? "SELECT " : "EXAMINE ");
+	imap_add_folder(imap, folder);
+	wire_addf(imap->source.wire, "\r\n");
+	imap->selecting = true;
+}
+
 static int imap_select(struct source *source, const char *folder, bool writable, struct folder_status *ret_status, struct error *err)
 {
 	struct imap *imap = (struct imap *)source;
@@ -56,13 +87,12 @@ static int imap_select(struct source *source, const char *folder, bool writable,
 
 	if (leave_folder(imap, err) < 0)
 		return -1;
-	imap->folder = (struct folder_status){0};
-	imap->has_exists = false;
-	imap_begin(imap, imap_keep_answer, &answer);
-	wire_addf(source->wire, writable ? "SELECT " : "EXAMINE ");
-	imap_add_folder(imap, folder);
-	wire_addf(source->wire, "\r\n");
-	imap->selecting = true;
+	rc = imap_ahead_select(imap, folder, writable, err);
+	if (rc > 0)
+		*ret_status = imap->folder;
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	imap_add_select(imap, folder, writable, &answer);
 	rc = imap_wait(imap, &answer.done, err);
 	imap->selecting = false;
 	if (rc < 0)
@@ -127,6 +157,7 @@ static void imap_free(struct source *source)
 	imap_fetch_done(imap);
 	imap_dispose_done(imap);
 	imap_parser_done(&imap->parser);
+	imap_survey_done(imap);
 	str_done(&imap->challenge);
 	wire_free(source->wire);
 	secret_free(imap->secret);
@@ -136,6 +167,7 @@ static void imap_free(struct source *source)
 static const struct source_ops imap_ops = {
 	.name = "IMAP",
 	.open = imap_open,
+	.survey = imap_survey,
 	.select = imap_select,
 	.list = imap_list,
 	.request = imap_request,
@@ -148,15 +180,18 @@ static const struct source_ops imap_ops = {
 	.free = imap_free,
 };
 
-struct source *imap_new(const struct source_context *context)
+static void be_fresh(struct imap *imap, const struct source_context *context, struct secret *secret)
 {
-	struct imap *imap = xcalloc(1, sizeof(*imap));
-
-	imap->source.ops = &imap_ops;
-	imap->context = context;
-	imap->secret = context->secret;
+	*imap = (struct imap){.source = {.ops = &imap_ops}, .context = context, .secret = secret};
 	imap_command_init(imap);
 	imap_fetch_init(imap);
 	imap_dispose_init(imap);
+}
+
+struct source *imap_new(const struct source_context *context)
+{
+	struct imap *imap = xmalloc(sizeof(*imap));
+
+	be_fresh(imap, context, context->secret);
 	return &imap->source;
 }

@@ -1,6 +1,6 @@
 /* imap.h - one session with an IMAP server, as its parts see it; nobody else includes this. RFC 9051, RFC 3501.
  * imap.c opens, selects and closes, imap-login.c logs in, imap-command.c writes commands and knows which are outstanding, imap-read.c takes in what comes,
- * imap-list.c lists, imap-fetch.c fetches, imap-dispose.c deletes, moves and flags.
+ * imap-ahead.c sends ahead of the answer to the login, imap-survey.c asks about all folders at once, imap-list.c lists, imap-fetch.c fetches, imap-dispose.c deletes, moves and flags.
  * Invariants: a tag is outstanding from imap_begin to its tagged response and never comes back; once lost, a session does nothing any more but hand
  * out what was complete before. */
 #ifndef MAILHAUL_SOURCE_IMAP_H
@@ -69,10 +69,33 @@ struct imap_group {
 	size_t count;
 };
 
+/* What was sent behind the login, before its answer. */
+struct imap_ahead {
+	bool under_way;                /* it is not settled yet what became of it */
+	bool lost;                     /* the login was accepted, but what followed it got no answer */
+	struct imap_answer capability; /* the first command behind it, which tells */
+	const char *folder;            /* SELECT of it was sent as well, and nobody has asked for the answer yet; NULL: not */
+	bool writable;
+	bool introduced; /* ID was sent as well, if the server wants one */
+	struct imap_answer select;
+};
+
+/* The answer to LIST ... RETURN (STATUS ...), for the folders of the mailbox in their order. RFC 5819 */
+struct imap_survey {
+	bool asked, ahead; /* ahead: behind the login */
+	char **names;      /* as they go over the wire */
+	struct folder_status *statuses;
+	struct imap_answer answer;
+};
+
 struct imap {
 	struct source source;
 	const struct source_context *context;
 	struct secret *secret;
+	unsigned before, mechanisms_before; /* the login: as below */
+	bool logged_in;
+	struct imap_ahead ahead;
+	struct imap_survey survey;
 	bool greeted, leaving; /* the first response has come; LOGOUT was sent, BYE is right */
 	unsigned capabilities; /* enum imap_capability */
 	unsigned mechanisms;   /* announced as AUTH=, for sasl.h */
@@ -125,7 +148,9 @@ imap_done_fn imap_keep_answer;
 int imap_tagged(struct imap *imap, const struct imap_response *response, struct error *err);
 /* "text" with \ and " escaped. Printable ASCII, or UTF-8 for servers that want it. */
 void imap_add_quoted(struct imap *imap, const char *text);
-/* A folder, in the form that this server understands, as a quoted string. A name that is not UTF-8 ends up as it is, for the server to refuse. */
+/* A folder, in the form that this server understands. A name that is not UTF-8 ends up as it is, for the server to refuse. */
+void imap_encode_folder(const struct imap *imap, const char *folder, struct str *out);
+/* The same, as a quoted string. */
 void imap_add_folder(struct imap *imap, const char *folder);
 /* A set of UIDs as ranges that contain no other UID. Sorts uids. */
 void imap_write_set(struct str *out, uint32_t *uids, size_t count);
@@ -153,6 +178,39 @@ int imap_lose(struct imap *imap, const struct error *why, struct error *err);
 
 /* From behind the greeting to the authenticated state, STARTTLS included. */
 int imap_log_in(struct imap *imap, struct error *err);
+/* The done of commands whose answer does not matter. */
+imap_done_fn imap_ignore_answer;
+/* ID (RFC 2971), to a server that has these capabilities. Goes with the next command. */
+void imap_add_id(struct imap *imap, unsigned capabilities);
+/* What the server can do has become known. */
+void imap_note_capabilities(struct imap *imap);
+
+/* --- imap.c --- */
+
+void imap_add_select(struct imap *imap, const char *folder, bool writable, struct imap_answer *answer);
+
+/* --- imap-ahead.c --- */
+
+/* The server may lose what comes before its answer to the last command: said by the operator. */
+bool imap_goes_step_by_step(const struct imap *imap);
+/* A login that needs no further word of ours has been added: adds behind it what this server is known not to lose, and may be asked anyway. */
+void imap_ahead_add(struct imap *imap);
+/* The login was accepted: waits until it is known whether the rest has arrived. -1 with imap->ahead.lost: it was not. */
+int imap_ahead_settle(struct imap *imap, struct error *err);
+/* Something went wrong that sending ahead may be the reason of. answered: the login was. */
+void imap_ahead_distrust(struct imap *imap, bool answered);
+/* SELECT has been answered already: 1, as source_select does. 0: it has to be sent. */
+int imap_ahead_select(struct imap *imap, const char *folder, bool writable, struct error *err);
+
+/* --- imap-survey.c --- */
+
+/* A survey is worth its command, with these capabilities. */
+bool imap_survey_pays(const struct imap *imap, unsigned capabilities);
+void imap_survey_add(struct imap *imap);
+/* An untagged STATUS has come. */
+void imap_survey_data(struct imap *imap, const struct imap_response *response);
+int imap_survey(struct source *source, struct folder_status *ret_statuses, struct error *err);
+void imap_survey_done(struct imap *imap);
 
 /* --- imap-list.c --- */
 

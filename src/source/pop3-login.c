@@ -71,6 +71,7 @@ static int log_in_plainly(struct pop3 *pop3, const char *user, struct error *err
 	wire_addf(wire, "PASS ");
 	wire_add_secret(wire, secret_bytes(pop3->secret), secret_length(pop3->secret));
 	wire_addf(wire, "\r\n");
+	pop3_ahead_add(pop3);
 	if (pop3->pipelining && (pop3_ask(pop3, "USER", &reply, err) < 0 || check_accepted(&reply, err) < 0))
 		return -1;
 	return pop3_ask(pop3, "PASS", &reply, err) < 0 ? -1 : check_accepted(&reply, err);
@@ -127,6 +128,8 @@ static int log_in_with(struct pop3 *pop3, enum auth_mode mode, const struct serv
 	wire_addf(wire, "AUTH %s%s", sasl_name(mode), beside ? " " : "\r\n");
 	if (beside)
 		add_response(wire, initial);
+	if (beside && mode == AUTH_PLAIN)
+		pop3_ahead_add(pop3);
 	done = answer_challenges(pop3, &sasl, beside ? NULL : initial, err);
 	secret_free(initial);
 	return done;
@@ -146,25 +149,52 @@ static int authenticate(struct pop3 *pop3, struct error *err)
 	return log_in_with(pop3, mode, server, err);
 }
 
+/* From an earlier session, or by asking. */
+static int learn_capabilities(struct pop3 *pop3, struct error *err)
+{
+	struct host_facts *facts = pop3->context->facts;
+
+	wire_set_deadline(pop3->source.wire, deadline_in_s(SOURCE_LOGIN_S));
+	if (pop3->known) {
+		pop3->pipelining = (facts->before & POP3_CAP_PIPELINING) != 0 && !pop3_goes_step_by_step(pop3);
+		pop3->offered = facts->mechanisms;
+		return 0;
+	}
+	if (pop3_ask_capabilities(pop3, err) < 0)
+		return -1;
+	if (facts != NULL) {
+		facts->before = pop3->pipelining ? POP3_CAP_PIPELINING : 0;
+		facts->mechanisms = pop3->offered;
+	}
+	return 0;
+}
+
+static int prove_identity(struct pop3 *pop3, struct error *err)
+{
+	int done;
+
+	wire_guard(pop3->source.wire, pop3->secret);
+	done = authenticate(pop3, err);
+	if (done < 0)
+		pop3_ahead_distrust(pop3, err);
+	wire_guard_end(pop3->source.wire, "server", done < 0 ? err : NULL);
+	return done == 0 ? pop3_ahead_settle(pop3, err) : done;
+}
+
 int pop3_login(struct pop3 *pop3, struct error *err)
 {
-	int rc;
+	const struct host_facts *facts = pop3->context->facts;
 
 	if (source_connect(pop3->context, POP3_LINE_MAX, &pop3->source.wire, err) < 0 || read_greeting(pop3, err) < 0)
 		return -1;
 	wire_set_deadline(pop3->source.wire, deadline_in_s(SOURCE_LOGIN_S));
-	if (pop3_ask_capabilities(pop3, err) < 0)
-		return -1;
+	pop3->known = facts != NULL && facts->known;
 	if (pop3->context->mailbox->server.endpoint.tls == TLS_STARTTLS) {
+		/* There are servers that want to be asked before STLS; what they say in the clear may be anybody's words. */
+		if (!pop3->known && pop3_ask_capabilities(pop3, err) < 0)
+			return -1;
 		if (start_tls(pop3, err) < 0)
 			return -1;
-		/* What was said in the clear may have been anybody's words. */
-		wire_set_deadline(pop3->source.wire, deadline_in_s(SOURCE_LOGIN_S));
-		if (pop3_ask_capabilities(pop3, err) < 0)
-			return -1;
 	}
-	wire_guard(pop3->source.wire, pop3->secret);
-	rc = authenticate(pop3, err);
-	wire_guard_end(pop3->source.wire, "server", rc < 0 ? err : NULL);
-	return rc;
+	return learn_capabilities(pop3, err) < 0 ? -1 : prove_identity(pop3, err);
 }

@@ -1,5 +1,5 @@
 /* pop3-session.h - one POP3 session, as its three files share it: pop3.c (questions and answers, the listing, the ops), pop3-login.c (from the greeting to the
- * mailbox), pop3-transfer.c (messages out, deletions in, QUIT). Private to them.
+ * mailbox), pop3-ahead.c (what is sent behind the login, before its answer), pop3-uidl.c (the answer to UIDL), pop3-transfer.c (messages out, deletions in, QUIT). Private to them.
  *
  * POP3 has no tags: a reply belongs to the oldest command that has none. So there is one queue of what has been asked, and as soon as anything is out of
  * step the session is lost: not one more reply would mean what it says. */
@@ -7,6 +7,7 @@
 #define MAILHAUL_SOURCE_POP3_SESSION_H
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "mail/lines.h"
 #include "source/pop3-reply.h"
 #include "source/source.h"
@@ -16,7 +17,10 @@
 #define POP3_FAREWELL_S 2          /* for the answer to QUIT when nothing does */
 #define POP3_CAPABILITIES_MAX 1000 /* lines; no server has 50 */
 
+#define POP3_CAP_PIPELINING 1u /* of struct host_facts; kept in the state: no bit ever gets another meaning */
+
 struct message;
+struct pop3_listing;
 
 /* RETR or DELE. */
 struct pop3_command {
@@ -28,13 +32,26 @@ struct pop3_command {
 
 STAILQ_HEAD(pop3_queue, pop3_command);
 
+/* What was sent before the answer to what came before it. */
+struct pop3_ahead {
+	bool under_way;  /* behind the login, and it is not settled yet what became of it */
+	bool lost;       /* the login was accepted, but what followed it got no answer */
+	bool has_status; /* STAT was answered: pop3->exists is valid */
+	bool list, uidl; /* sent, and nobody has read the answer yet */
+};
+
 struct pop3 {
 	struct source source;
 	const struct source_context *context;
 	struct secret *secret; /* NULL after login */
 	bool pipelining;       /* the server takes commands before it has answered earlier ones (RFC 2449 6.6) */
 	unsigned offered;      /* SASL mechanisms of CAPA (sasl_offer_list) */
-	bool lost;             /* connection gone, or out of step: send nothing more, believe nothing more */
+	bool known;            /* what the server can do was known before we asked */
+	struct pop3_ahead ahead;
+	struct str uidl;  /* the answer to UIDL, if it has come before anybody wanted its lines; each ends with CRLF */
+	size_t uidl_line; /* bytes of its last line, until that is complete */
+	bool has_uidl;    /* there is one */
+	bool lost;        /* connection gone, or out of step: send nothing more, believe nothing more */
 	uint32_t exists;
 
 	struct pop3_queue queue;     /* asked or to be asked, in order */
@@ -89,6 +106,29 @@ struct deadline pop3_patience(const struct pop3 *pop3);
 
 /* pop3-login.c. Everything up to the transaction state. */
 int pop3_login(struct pop3 *pop3, struct error *err);
+
+/* The server may lose what comes before its answer to the last command: said by the operator. */
+bool pop3_goes_step_by_step(const struct pop3 *pop3);
+
+/* pop3-ahead.c. */
+/* A login that needs no further word of ours has been added: adds behind it what this server is known not to lose, and may be asked anyway. */
+void pop3_ahead_add(struct pop3 *pop3);
+/* Adds STAT, unless its answer is here, and the listing that is going to be wanted. */
+void pop3_ahead_add_listing(struct pop3 *pop3);
+/* The login was accepted: waits until it is known whether the rest has arrived. -1 with pop3->ahead.lost: it was not. */
+int pop3_ahead_settle(struct pop3 *pop3, struct error *err);
+/* The login was not accepted, or not answered; err says why. */
+void pop3_ahead_distrust(struct pop3 *pop3, const struct error *err);
+/* The answer to STAT, which has been sent. */
+int pop3_read_status(struct pop3 *pop3, struct error *err);
+
+/* pop3-uidl.c. */
+/* Reads the answer to UIDL, which has been sent, into pop3->uidl. The server may refuse UIDL: then has_uidl is false. */
+int pop3_uidl_read(struct pop3 *pop3, struct error *err);
+/* It says what it said when its digest was taken. */
+bool pop3_uidl_is(const struct pop3 *pop3, const uint8_t listing[32]);
+/* Its lines, one by one, and frees it. */
+int pop3_uidl_each(struct pop3 *pop3, struct pop3_listing *listing, struct error *err);
 
 /* pop3-transfer.c. As in source.h. */
 int pop3_request(struct source *source, struct haul *haul, struct error *err);

@@ -364,9 +364,14 @@ static int quit(struct pop3 *pop3, struct error *err)
 	pop3->leave_by = deadline_in_s(pop3->undeleted + pop3->deleted_count > 0 ? POP3_QUIT_S : POP3_FAREWELL_S);
 	throw_away(pop3);
 	cancel_unsent_fetches(pop3);
-	if (pop3_flush(&pop3->source, err) < 0 || drain(pop3, &pop3->unanswered, err) < 0)
+	if (gather(pop3, err) < 0)
 		return -1;
-	wire_addf(pop3->source.wire, "QUIT\r\n");
+	if (pop3->pipelining)
+		wire_addf(pop3->source.wire, "QUIT\r\n");
+	if (wire_flush(pop3->source.wire, err) < 0 || drain(pop3, &pop3->unanswered, err) < 0)
+		return -1;
+	if (!pop3->pipelining)
+		wire_addf(pop3->source.wire, "QUIT\r\n");
 	if (pop3_ask(pop3, "QUIT", &reply, err) < 0)
 		return -1;
 	if (reply.status != POP3_OK)

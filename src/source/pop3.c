@@ -101,11 +101,16 @@ int pop3_ask_capabilities(struct pop3 *pop3, struct error *err)
 		if (lines == POP3_CAPABILITIES_MAX)
 			return error_set(err, ERR_PROTO, SCOPE_MAILBOX, "server does not stop naming capabilities");
 		if (pop3_capa_is(line, len, "PIPELINING"))
-			pop3->pipelining = true;
+			pop3->pipelining = !pop3_goes_step_by_step(pop3);
 		if (pop3_capa_is(line, len, "SASL"))
 			sasl_offer_list(&pop3->offered, line + strlen("SASL"), len - strlen("SASL"));
 	}
 	return got;
+}
+
+bool pop3_goes_step_by_step(const struct pop3 *pop3)
+{
+	return (pop3->context->mailbox->quirks & QUIRK_NO_PIPELINING) != 0;
 }
 
 static int pop3_open(struct source *source, struct error *err)
@@ -113,6 +118,13 @@ static int pop3_open(struct source *source, struct error *err)
 	struct pop3 *pop3 = pop3_of(source);
 	int done = pop3_login(pop3, err);
 
+	/* The password was right, so it may be given a second time. A test has only one connection to give. */
+	if (done < 0 && pop3->ahead.lost && pop3->context->channel != NULL) {
+		wire_free(source->wire);
+		source->wire = NULL;
+		pop3->ahead = (struct pop3_ahead){0};
+		done = pop3_login(pop3, err);
+	}
 	secret_free(pop3->secret);
 	pop3->secret = NULL;
 	if (done < 0) {
@@ -122,40 +134,62 @@ static int pop3_open(struct source *source, struct error *err)
 	return done;
 }
 
-static int ask_status(struct pop3 *pop3, struct error *err)
+/* Some servers, Gmail's among them, say only after login that they take pipelined commands. */
+static int learn_more(struct pop3 *pop3, struct error *err)
 {
-	struct pop3_reply reply;
+	struct host_facts *facts = pop3->context->facts;
 
 	wire_set_deadline(pop3->source.wire, pop3_patience(pop3));
-	/* Some servers, Gmail's among them, say only after login that they take pipelined commands. */
-	if (!pop3->pipelining && pop3_ask_capabilities(pop3, err) < 0)
+	if (!pop3->pipelining && pop3->known)
+		pop3->pipelining = (facts->after & POP3_CAP_PIPELINING) != 0 && !pop3_goes_step_by_step(pop3);
+	else if (!pop3->pipelining && pop3_ask_capabilities(pop3, err) < 0)
 		return -1;
-	wire_addf(pop3->source.wire, "STAT\r\n");
-	if (pop3_ask(pop3, "STAT", &reply, err) < 0)
+	if (facts != NULL && !pop3->known) {
+		facts->known = true;
+		facts->after = pop3->pipelining ? POP3_CAP_PIPELINING : 0;
+	}
+	return 0;
+}
+
+static int ask_status(struct pop3 *pop3, struct error *err)
+{
+	wire_set_deadline(pop3->source.wire, pop3_patience(pop3));
+	if (pop3->context->facts != NULL && pop3->pipelining && !pop3->ahead.uidl)
+		pop3_ahead_add_listing(pop3);
+	else if (!pop3->ahead.has_status)
+		wire_addf(pop3->source.wire, "STAT\r\n");
+	return pop3->ahead.has_status ? 0 : pop3_read_status(pop3, err);
+}
+
+/* Only if nobody is going to ask for the list: else UIDL comes behind it. */
+static int compare_listing(struct pop3 *pop3, bool *ret_unchanged, struct error *err)
+{
+	const struct folder_facts *folder = pop3->context->folders;
+
+	*ret_unchanged = false;
+	if (!pop3->ahead.uidl || pop3->ahead.list)
+		return 0;
+	if (pop3_uidl_read(pop3, err) < 0)
 		return -1;
-	if (reply.status != POP3_OK)
-		return pop3_fail(err, ERR_TEMP, SCOPE_MAILBOX, &reply, "server does not tell how many messages there are");
-	if (!pop3_stat_parse(reply.text, reply.text_len, &pop3->exists))
-		return pop3_fail(err, ERR_PROTO, SCOPE_MAILBOX, &reply, "server answered STAT without two numbers");
+	*ret_unchanged = pop3->has_uidl && folder->settled && folder->has_listing && pop3_uidl_is(pop3, folder->listing);
 	return 0;
 }
 
 static int pop3_select(struct source *source, const char *folder, bool writable, struct folder_status *ret_status, struct error *err)
 {
 	struct pop3 *pop3 = pop3_of(source);
+	bool unchanged;
 
 	(void)folder; /* a POP3 mailbox has but one, and it is always writable */
 	(void)writable;
-	if (ask_status(pop3, err) < 0)
+	if (learn_more(pop3, err) < 0 || ask_status(pop3, err) < 0 || compare_listing(pop3, &unchanged, err) < 0)
 		return pop3_lose(pop3);
-	*ret_status = (struct folder_status){.exists = pop3->exists};
+	*ret_status = (struct folder_status){.exists = pop3->exists, .unchanged = unchanged};
 	return 0;
 }
 
-typedef int add_line_fn(struct pop3_listing *listing, const char *line, size_t len, struct error *err);
-
-/* Lines after +OK, each handed to add. */
-static int read_listing(struct pop3 *pop3, struct pop3_listing *listing, add_line_fn *add, struct error *err)
+/* The lines of LIST, after +OK. */
+static int read_sizes(struct pop3 *pop3, struct pop3_listing *listing, struct error *err)
 {
 	char *line;
 	size_t len;
@@ -166,40 +200,73 @@ static int read_listing(struct pop3 *pop3, struct pop3_listing *listing, add_lin
 		got = pop3_read_line(pop3, &line, &len, err);
 		if (got <= 0)
 			return got;
-		if (add(listing, line, len, err) < 0)
+		if (pop3_listing_add_size(listing, line, len, err) < 0)
 			return -1;
 	}
+}
+
+static int ask_sizes(struct pop3 *pop3, struct pop3_listing *listing, struct error *err)
+{
+	struct wire *wire = pop3->source.wire;
+	struct pop3_reply reply;
+
+	if (!pop3->ahead.list)
+		wire_addf(wire, "LIST\r\n");
+	if (pop3->pipelining && !pop3->ahead.uidl && !pop3->has_uidl) {
+		wire_addf(wire, "UIDL\r\n");
+		pop3->ahead.uidl = true;
+	}
+	wire_set_deadline(wire, pop3_patience(pop3));
+	if (pop3_ask(pop3, "LIST", &reply, err) < 0)
+		return -1;
+	pop3->ahead.list = false;
+	/* Some servers refuse to list nothing. */
+	if (reply.status != POP3_OK && pop3->exists > 0)
+		return pop3_fail(err, ERR_TEMP, SCOPE_MAILBOX, &reply, "server refused to list the mailbox");
+	if (reply.status == POP3_OK && read_sizes(pop3, listing, err) < 0)
+		return -1;
+	pop3_listing_sized(listing);
+	return 0;
 }
 
 /* LIST and UIDL, in one flight if the server can. *ret_has_uidls: it did not refuse UIDL, which RFC 1939 7 makes optional. */
 static int fill_listing(struct pop3 *pop3, struct pop3_listing *listing, bool *ret_has_uidls, struct error *err)
 {
-	struct wire *wire = pop3->source.wire;
-	struct pop3_reply reply;
+	bool asked = pop3->has_uidl || pop3->ahead.uidl || pop3->pipelining;
 
-	wire_addf(wire, pop3->pipelining ? "LIST\r\nUIDL\r\n" : "LIST\r\n");
-	wire_set_deadline(wire, pop3_patience(pop3));
-	if (pop3_ask(pop3, "LIST", &reply, err) < 0)
+	if (ask_sizes(pop3, listing, err) < 0)
 		return -1;
-	/* Some servers refuse to list nothing. */
-	if (reply.status != POP3_OK && pop3->exists > 0)
-		return pop3_fail(err, ERR_TEMP, SCOPE_MAILBOX, &reply, "server refused to list the mailbox");
-	if (reply.status == POP3_OK && read_listing(pop3, listing, pop3_listing_add_size, err) < 0)
+	if (!asked)
+		wire_addf(pop3->source.wire, "UIDL\r\n");
+	if (!pop3->has_uidl && pop3_uidl_read(pop3, err) < 0)
 		return -1;
-	pop3_listing_sized(listing);
-	if (!pop3->pipelining)
-		wire_addf(wire, "UIDL\r\n");
-	wire_set_deadline(wire, pop3_patience(pop3));
-	if (pop3_ask(pop3, "UIDL", &reply, err) < 0)
-		return -1;
-	*ret_has_uidls = reply.status == POP3_OK;
-	return *ret_has_uidls ? read_listing(pop3, listing, pop3_listing_add_uidl, err) : 0;
+	*ret_has_uidls = pop3->has_uidl;
+	if (!pop3->has_uidl)
+		return 0;
+	pop3->has_uidl = false; /* the next list asks anew */
+	return pop3_uidl_each(pop3, listing, err);
+}
+
+/* Who gets the list, and whether a message of it had no key. */
+struct handing {
+	listed_fn *each;
+	void *context;
+	bool keyless;
+};
+
+static int hand_on(void *context, const struct listed *entry, struct error *err)
+{
+	struct handing *handing = context;
+
+	handing->keyless = handing->keyless || entry->key == NULL;
+	return handing->each(handing->context, entry, err);
 }
 
 static int pop3_list(struct source *source, uint64_t above_uid, listed_fn *each, void *context, bool *ret_contradictory, struct error *err)
 {
 	struct pop3 *pop3 = pop3_of(source);
 	struct pop3_listing *listing = pop3_listing_new(pop3->exists);
+	struct handing handing = {.each = each, .context = context};
 	bool has_uidls;
 	int done;
 
@@ -210,7 +277,8 @@ static int pop3_list(struct source *source, uint64_t above_uid, listed_fn *each,
 	if (done < 0)
 		pop3_lose(pop3);
 	else
-		done = pop3_listing_each(listing, has_uidls, each, context, ret_contradictory, err);
+		done = pop3_listing_each(listing, has_uidls, hand_on, &handing, ret_contradictory, err);
+	source->has_listing = done == 0 && has_uidls && !handing.keyless;
 	pop3_listing_free(listing);
 	return done;
 }
@@ -222,6 +290,7 @@ static void pop3_free(struct source *source)
 	pop3_abandon(pop3);
 	wire_free(source->wire);
 	secret_free(pop3->secret);
+	str_done(&pop3->uidl);
 	free(pop3->deleted);
 	free(pop3);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "channel/facts.h"
 #include "config/config.h"
 #include "mail/haul.h"
 
@@ -27,8 +28,11 @@ struct source_context {
 	const char *own_mark;                              /* for message_new */
 	void (*trace)(void *, char, const char *, size_t); /* wire_trace_fn or NULL */
 	void *trace_context;
-	struct tls_summary *tls; /* filled by open; may be NULL */
-	struct str *address;     /* gets the address that was reached; may be NULL */
+	struct tls_summary *tls;            /* filled by open; may be NULL */
+	struct str *address;                /* gets the address that was reached; may be NULL */
+	struct host_facts *facts;           /* what is known of the server, and what this session learns; NULL: nothing, and nothing is sent ahead */
+	const struct folder_facts *folders; /* one per folder of the mailbox (POP3: one); NULL: nothing is known of any */
+	bool writable;                      /* how the first folder is going to be selected, as far as can be known before */
 };
 
 struct folder_status {
@@ -36,6 +40,7 @@ struct folder_status {
 	uint64_t uidnext;     /* 0: not told; a hint */
 	uint32_t exists;      /* messages it holds */
 	bool read_only;
+	bool unchanged; /* POP3: UIDL says what it said when it was listed last (struct folder_facts) */
 };
 
 struct listed {
@@ -49,14 +54,19 @@ typedef int listed_fn(void *context, const struct listed *entry, struct error *e
 
 struct source {
 	const struct source_ops *ops;
-	struct wire *wire; /* what transfer_run polls; NULL before open */
-	uint64_t suspect;  /* once lost: id of the message that was to come next, over which the server may have stumbled; 0: none was asked for */
+	struct wire *wire;   /* what transfer_run polls; NULL before open */
+	uint64_t suspect;    /* once lost: id of the message that was to come next, over which the server may have stumbled; 0: none was asked for */
+	bool has_listing;    /* POP3, after a list in which every message had its UIDL: */
+	uint8_t listing[32]; /* as in struct folder_facts */
 };
 
 struct source_ops {
 	const char *name;
-	/* Greeting, STARTTLS, login. Frees the secret. */
+	/* Greeting, STARTTLS, login. Frees the secret. To a server that is known not to lose it, what comes next goes in the same flight. */
 	int (*open)(struct source *, struct error *);
+	/* What the folders of the mailbox hold, all in one round trip: one status per folder, uidvalidity 0 where the server told none. Before the first
+	 * select. 1: told; 0: this server cannot tell, or nobody has a use for it; -1. NULL on POP3. */
+	int (*survey)(struct source *, struct folder_status *ret_statuses, struct error *);
 	/* writable: messages will be disposed of. POP3: folder is NULL. */
 	int (*select)(struct source *, const char *folder, bool writable, struct folder_status *ret_status, struct error *);
 	/* IMAP: UIDs above mark; POP3: everything. Complete, or -1. *ret_contradictory: some entries were left out because they made no sense (UID 0, twice the
@@ -89,6 +99,10 @@ struct source *imap_new(const struct source_context *context);
 static inline int source_open(struct source *source, struct error *err)
 {
 	return source->ops->open(source, err);
+}
+static inline int source_survey(struct source *source, struct folder_status *ret_statuses, struct error *err)
+{
+	return source->ops->survey != NULL ? source->ops->survey(source, ret_statuses, err) : 0;
 }
 static inline int source_select(struct source *source, const char *folder, bool writable, struct folder_status *ret_status, struct error *err)
 {

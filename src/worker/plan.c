@@ -12,6 +12,7 @@
 #include "source/source.h"
 #include "worker/nouidl.h"
 #include "worker/session.h"
+#include "worker/survey.h"
 
 #define KNOWN_MAX_BYTES (256u * 1024 * 1024) /* what a million messages need, and then some */
 #define LISTING_MAX 1000000u
@@ -202,6 +203,11 @@ static int record_plan(struct view *view, bool complete, struct session *session
 	struct str file = {0};
 	int fd, result;
 
+	if (session->source->has_listing) {
+		request.flags |= REC_LISTING;
+		memcpy(request.hash, session->source->listing, sizeof(request.hash));
+	}
+
 	str_add(&file, &header, sizeof(header));
 	str_add(&file, str_text(&view->entries), view->entries.len);
 	str_done(&view->entries);
@@ -271,18 +277,23 @@ static int list_folder(struct view *view, struct session *session, const struct 
 	return 0;
 }
 
+/* 1: open, and what is known of it is here. 0: there is nothing to do in it. */
 static int select_folder(struct plan *plan, struct session *session, unsigned folder_index, struct folder_status *status, struct error *err)
 {
-	bool writable = session->job->mode == JOB_HAUL && session->job->mailbox->after_delivery.what != DISPOSE_KEEP;
+	bool writable = session->source_context.writable;
 	const struct known_item *items;
 
-	if (source_select(session->source, session->folder, writable, status, err) < 0 || ask_known(plan, session, folder_index, status, err) < 0)
+	if (source_select(session->source, session->folder, writable, status, err) < 0)
+		return -1;
+	if (survey_settles(session, folder_index, status))
+		return 0;
+	if (ask_known(plan, session, folder_index, status, err) < 0)
 		return -1;
 	items = (const void *)((const struct known_header *)plan->known + 1);
 	for (uint64_t i = 0; !writable && session->job->mode == JOB_HAUL && i < ((const struct known_header *)plan->known)->item_count; i++)
 		if (items[i].dispose != DISPOSE_KEEP) /* frozen when it was delivered, by an earlier configuration */
-			return source_select(session->source, session->folder, true, status, err);
-	return 0;
+			return source_select(session->source, session->folder, true, status, err) < 0 ? -1 : 1;
+	return 1;
 }
 
 static void open_view(struct view *view, struct plan *plan, struct session *session, const struct folder_status *status)
@@ -357,8 +368,9 @@ int plan_make(struct plan *plan, struct session *session, const char *folder, un
 
 	*plan = (struct plan){.folder_index = folder_index};
 	session->folder = folder;
-	if (select_folder(plan, session, folder_index, &status, err) < 0)
-		return -1;
+	result = select_folder(plan, session, folder_index, &status, err);
+	if (result <= 0)
+		return result;
 	plan->exists = status.exists;
 	plan->uidvalidity = status.uidvalidity;
 	open_view(&view, plan, session, &status);

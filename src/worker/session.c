@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 #include "source/source.h"
 #include "worker/plan.h"
+#include "worker/survey.h"
 #include "worker/transfer.h"
 
 static void send_trace(void *context, char direction, const char *bytes, size_t len)
@@ -25,7 +26,7 @@ void session_init(struct session *session, const struct job *job, struct channel
 {
 	void (*trace)(void *, char, const char *, size_t) = job->trace ? send_trace : NULL;
 
-	*session = (struct session){.job = job, .channel = channel, .spool = spool_file_new(spool_fd_take)};
+	*session = (struct session){.job = job, .channel = channel, .spool = spool_file_new(spool_fd_take), .host_facts = job->host_facts};
 	received_make_mark(session->own_mark, job->installation);
 	session->source_context = (struct source_context){
 		.channel = channel,
@@ -38,6 +39,9 @@ void session_init(struct session *session, const struct job *job, struct channel
 		.trace_context = channel,
 		.tls = &session->tls,
 		.address = &session->address,
+		.facts = &session->host_facts,
+		.folders = job->folder_facts,
+		.writable = job->mode == JOB_HAUL && job->mailbox->after_delivery.what != DISPOSE_KEEP,
 	};
 
 	session->source = source_new(&session->source_context);
@@ -58,6 +62,7 @@ void session_done(struct session *session)
 		outlet_done(&session->outlets[i]);
 	free(session->outlets);
 	spool_file_free(session->spool);
+	free(session->surveyed);
 	str_done(&session->address);
 }
 
@@ -108,6 +113,8 @@ static int haul_folders(struct session *session, struct error *err)
 	for (unsigned i = 0; i == 0 || folders[i] != NULL; i++) {
 		if (session->channel->stop)
 			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+		if (survey_has_settled(session, i))
+			continue;
 		if (haul_folder(session, folders[i], i, err) < 0 && !concerns_folder_only(session, err))
 			return -1;
 	}
@@ -123,6 +130,23 @@ static int record_disposed(struct session *session, struct error *err)
 		if (channel_send(session->channel, &record, NULL, 0, err) < 0)
 			return -1;
 	return channel_settle(session->channel, err);
+}
+
+/* For the next session with this server, of whatever mailbox. */
+static void report_host(struct session *session)
+{
+	const struct host_facts *facts = &session->host_facts;
+	struct record record = {
+		.kind = REC_HOST,
+		.code = facts->known,
+		.index = facts->before,
+		.count = facts->after,
+		.targets = facts->mechanisms,
+		.verdict = (uint8_t)facts->boundary,
+	};
+
+	if (!host_facts_equal(facts, &session->job->host_facts))
+		(void)channel_send(session->channel, &record, NULL, 0, NULL);
 }
 
 static int leave(struct session *session, struct error *err)
@@ -141,7 +165,10 @@ int session_run(struct session *session, struct error *err)
 	int result = source_open(session->source, err);
 
 	if (result == 0)
+		result = survey_run(session, err);
+	if (result == 0)
 		result = haul_folders(session, err);
+	report_host(session);
 	if (result == 0)
 		result = leave(session, err);
 	for (unsigned i = 0; i < session->job->destination_count; i++) {

@@ -23,9 +23,11 @@ struct session {
 	struct spool_file *spool;
 	struct source *source;
 	struct source_context source_context;
-	struct tls_summary tls; /* of the source or destination opened last, for check */
-	struct str address;     /* of the source, for check */
-	struct outlet *outlets; /* one per destination of the job */
+	struct host_facts host_facts;   /* of the source: as told, then as learned */
+	struct folder_status *surveyed; /* per folder of the mailbox; NULL: nobody has told */
+	struct tls_summary tls;         /* of the source or destination opened last, for check */
+	struct str address;             /* of the source, for check */
+	struct outlet *outlets;         /* one per destination of the job */
 	char own_mark[9];
 	const char *folder; /* being hauled; NULL on POP3 */
 	struct log log;     /* the supervisor adds mailbox= */

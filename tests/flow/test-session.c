@@ -394,7 +394,7 @@ static const struct {
 	unsigned mail;
 } silences[] = {
 	{"pop3", {S("+OK ready"), C("CAPA"), SILENCE, END}, "> CAPA", 75, 0},
-	{"pop3", {POP3_ENTERS, SILENCE, END}, "> STAT", 75, 0},
+	{"pop3", {POP3_ENTERS, C("LIST"), C("UIDL"), SILENCE, END}, "> STAT", 75, 0},
 	{"pop3", {POP3_LISTS("1"), SILENCE, END}, "> UIDL", 75, 0},
 	{"pop3", {PLAY(pop3_enters), C("RETR 1"), SILENCE, END}, "> RETR 1", 75, 0},
 	{"pop3", {PLAY(pop3_enters), PLAY(pop3_hands_out), C("DELE 1"), SILENCE, END}, "> DELE 1", 75, 1},
