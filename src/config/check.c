@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "config/config.h"
 #include "mail/address.h"
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-#define NAME_MAX_BYTES 64
 
 const char *check_name(const char *text)
 {
@@ -13,7 +13,7 @@ const char *check_name(const char *text)
 
 	if (len == 0 || strspn(text, ALNUM) == 0 || strspn(text, ALNUM "._-") != len)
 		return "is no name: letters, digits and . _ - may stand in it, and it begins with a letter or digit";
-	return len <= NAME_MAX_BYTES ? NULL : "is longer than 64 characters";
+	return len < NAME_BYTES ? NULL : "is longer than 64 characters";
 }
 
 const char *check_folder(const char *text)

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define NAME_BYTES 65 /* of a mailbox or a destination, with its NUL */
+
 struct secret;
 
 enum tls_mode { TLS_DEFAULT, TLS_IMPLICIT, TLS_STARTTLS, TLS_NONE };
@@ -67,6 +69,7 @@ struct server {
 
 struct dest_config {
 	char *name;
+	char *was; /* its name in an earlier configuration; NULL: none */
 	enum dest_kind kind;
 	struct server server; /* LMTP, SMTP */
 	char *path;           /* Maildir, ~ expanded, absolute */
@@ -78,6 +81,7 @@ struct dest_config {
 
 struct mailbox_config {
 	char *name;
+	char *was; /* its name in an earlier configuration; NULL: none */
 	enum protocol protocol;
 	struct server server;
 	char **folders; /* IMAP: UTF-8, at least one; POP3: NULL */

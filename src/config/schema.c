@@ -64,6 +64,8 @@ static const struct schema_key top_keys[] = {
 static const struct schema_key mailbox_keys[] = {
 	{.name = "name", .type = &type_text, FIELD(struct mailbox_config, name), .flags = KEY_REQUIRED | KEY_OWN, .check = check_name,
 	 .doc = "what this mailbox is called in commands, logs and state; letters, digits and ._-"},
+	{.name = "was", .type = &type_text, FIELD(struct mailbox_config, was), .flags = KEY_OWN, .check = check_name,
+	 .doc = "its name before it was renamed; it keeps what is known about its messages, also when it has moved to another server"},
 	{.name = "imap", .type = &type_endpoint, FIELD(struct mailbox_config, server.endpoint), .kind = PROTOCOL_IMAP,
 	 .ports = {[TLS_IMPLICIT] = 993, [TLS_STARTTLS] = 143, [TLS_NONE] = 143},
 	 .doc = "host or host:port of an IMAP server; port 993, or 143 without implicit TLS"},
@@ -105,6 +107,8 @@ static const struct schema_key mailbox_keys[] = {
 
 static const struct schema_key destination_keys[] = {
 	{.name = "name", .type = &type_text, FIELD(struct dest_config, name), .flags = KEY_HIDDEN | KEY_REQUIRED},
+	{.name = "was", .type = &type_text, FIELD(struct dest_config, was), .check = check_name,
+	 .doc = "its name before it was renamed; what is still open for it goes to the new name"},
 	{.name = "smtp", .type = &type_endpoint, FIELD(struct dest_config, server.endpoint), .kind = DEST_SMTP, .flags = KEY_UNIX,
 	 .ports = {[TLS_IMPLICIT] = 465, [TLS_STARTTLS] = 587, [TLS_NONE] = 25},
 	 .doc = "host, host:port or unix socket of an SMTP server; port 465 with implicit TLS, 587 with starttls, 25 without TLS"},

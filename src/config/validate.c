@@ -195,6 +195,35 @@ static void check_delivery(const struct section *section, const struct mailbox_c
 	check_repeated(section, "recipients", mailbox->recipients, "each message would come twice");
 }
 
+/* What was renamed has left the configuration under its old name. */
+static void check_was(const struct section *section, const char *was, const char *name, bool exists)
+{
+	if (was != NULL && strcmp(was, name) == 0)
+		report(section, "was", "it cannot have been renamed from '%s' to the same name; remove 'was'", was);
+	else if (was != NULL && exists)
+		report(section, "was", "there still is a %s '%s', so this one cannot be it; remove 'was', or the other one", section->noun, was);
+}
+
+static void check_mailbox_was(const struct section *section, const struct mailbox_config *mailbox)
+{
+	const struct config *config = section->config;
+
+	check_was(section, mailbox->was, section->name, mailbox->was != NULL && config_mailbox(config, mailbox->was) != NULL);
+	for (size_t i = 0; mailbox->was != NULL && &config->mailboxes[i] != mailbox; i++)
+		if (config->mailboxes[i].was != NULL && strcmp(config->mailboxes[i].was, mailbox->was) == 0)
+			report(section, "was", "two mailboxes cannot both have been '%s'", mailbox->was);
+}
+
+static void check_destination_was(const struct section *section, const struct dest_config *destination)
+{
+	const struct config *config = section->config;
+
+	check_was(section, destination->was, section->name, destination->was != NULL && config_destination(config, destination->was) != NULL);
+	for (size_t i = 0; destination->was != NULL && &config->destinations[i] != destination; i++)
+		if (config->destinations[i].was != NULL && strcmp(config->destinations[i].was, destination->was) == 0)
+			report(section, "was", "two destinations cannot both have been '%s'", destination->was);
+}
+
 static void check_mailbox(const struct section *section, const struct mailbox_config *mailbox)
 {
 	if (has_endpoint(&mailbox->server.endpoint))
@@ -214,6 +243,7 @@ void validate(struct config *config, const struct schema_source *mailboxes, cons
 
 		complete_endpoint(schema_kind_key(&schema_destination, destination->kind), &destination->server.endpoint);
 		check_destination(&section, destination);
+		check_destination_was(&section, destination);
 	}
 	for (size_t i = 0; i < config->mailbox_count; i++) {
 		struct mailbox_config *mailbox = &config->mailboxes[i];
@@ -221,6 +251,7 @@ void validate(struct config *config, const struct schema_source *mailboxes, cons
 
 		complete_endpoint(schema_kind_key(&schema_mailbox, mailbox->protocol), &mailbox->server.endpoint);
 		check_mailbox(&section, mailbox);
+		check_mailbox_was(&section, mailbox);
 	}
 	validate_overlap(config, mailboxes, problems);
 }

@@ -38,3 +38,33 @@ int state_destination_store(struct state *state, const char *name, const struct 
 		SQL_TEXT(destination->last_error), SQL_NUMBER(destination->last_error_kind), SQL_NUMBER(destination->last_error_at),
 		SQL_NUMBER(destination->down_since), SQL_NUMBER(destination->accepted_at));
 }
+
+/* Its deliveries in doubt bore the old name in their ids, so a Maildir cannot be asked for them any more: they count as older than it can tell. */
+static int rename_targets(struct state *state, const char *was, const char *name, struct error *err)
+{
+	if (sql_run(state, err,
+		    "UPDATE delivery SET intent_clock = 0 WHERE " DELIVERY_IS_IN_DOUBT
+		    " AND target IN (SELECT id FROM target WHERE destination = ?1)",
+		    SQL_TEXT(was)) < 0)
+		return -1;
+	/* Where the new name has its own already, what is left of the old one is that of a destination that was removed. */
+	return sql_run(state, err,
+		"UPDATE target SET destination = ?2 WHERE destination = ?1"
+		" AND NOT EXISTS (SELECT 1 FROM target t WHERE t.destination = ?2 AND t.recipient = target.recipient)",
+		SQL_TEXT(was), SQL_TEXT(name));
+}
+
+int state_destination_rename(struct state *state, const char *was, const char *name, struct error *err)
+{
+	int64_t known;
+
+	if (sql_number(state, err, &known,
+		    "SELECT EXISTS (SELECT 1 FROM target WHERE destination = ?1) OR EXISTS (SELECT 1 FROM destination WHERE name = ?1)",
+		    SQL_TEXT(was)) < 0)
+		return -1;
+	if (known == 0)
+		return 0;
+	if (rename_targets(state, was, name, err) < 0)
+		return -1;
+	return sql_run(state, err, "UPDATE OR REPLACE destination SET name = ?2 WHERE name = ?1", SQL_TEXT(was), SQL_TEXT(name));
+}

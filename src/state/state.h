@@ -54,11 +54,17 @@ struct mailbox_state {
 	char last_error[240]; /* in words; "" if the last session was well */
 	uint64_t credential;  /* fingerprint of what the last refused login used; another one ends the back-off */
 };
-/* By name; made if missing. A mailbox that vanished from config (NULL: none has), with the same protocol, host and user, gives its state to the
- * new name. The same name with another protocol, host or user: its folders count as renumbered. Outside a transaction it may be busy, as all that
+/* By name; made if missing. A mailbox that vanished from config (NULL: none has) gives its state to the new name, if that says so (was), or has the
+ * same protocol, host and user. The same name with another protocol, host or user: its folders count as renumbered; with was those alone that cannot
+ * be told by their UIDVALIDITY. Outside a transaction it may be busy, as all that
  * writes. In a state that was opened to be read nothing of this is done: then one that was never hauled is all zero. */
 int state_mailbox_open(
 	struct state *state, const struct config *config, const struct mailbox_config *mailbox, struct mailbox_state *ret_mailbox, struct error *err);
+/* Whose state it would take over: a name, "" for nobody. The mailbox of that name must not be in use. */
+int state_mailbox_predecessor(
+	struct state *state, const struct config *config, const struct mailbox_config *mailbox, char ret_name[NAME_BYTES], struct error *err);
+/* By name, without any of that; all zero if there is none. */
+int state_mailbox_look(struct state *state, const struct mailbox_config *mailbox, struct mailbox_state *ret_mailbox, struct error *err);
 int state_mailbox_store(struct state *state, const struct mailbox_state *mailbox, struct error *err);
 
 /* -- destination.c -- */
@@ -71,6 +77,8 @@ struct destination_state {
 	int last_error_kind;
 	char last_error[240]; /* in words; kept when it works again */
 };
+/* One that was called was is now called name: what is open for it, and its back-off. Inside a transaction. */
+int state_destination_rename(struct state *state, const char *was, const char *name, struct error *err);
 /* All zero if nothing was ever stored under that name. */
 int state_destination_load(struct state *state, const char *name, struct destination_state *ret_destination, struct error *err);
 int state_destination_store(struct state *state, const char *name, const struct destination_state *destination, struct error *err);

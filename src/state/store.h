@@ -21,7 +21,7 @@
 
 #define ADOPT_S (30 * 86400) /* a mailbox that is served for the first time after a loss may have been down for so long */
 
-#define SQL_KEPT_MAX 128
+#define SQL_KEPT_MAX 160
 struct sql_kept {
 	const char *text; /* NULL: a free place */
 	sqlite3_stmt *statement;
@@ -57,6 +57,7 @@ static inline int64_t state_most_s(const struct state *state, int64_t now)
 #define MESSAGE_RETENTION_END "delivered_clock + retention" /* of one that is owed; 0 without retention. Indexed, in these words */
 #define MESSAGE_HAS_LEFT "gone_at <> 0"                     /* GONE, or DISPOSED by deletion */
 #define DELIVERY_IS_UNSETTLED "status IN (1, 2, 4, 5)"
+#define DELIVERY_IS_IN_DOUBT "(status = 2 OR doubts <> 0)"
 #define DELIVERY_IS_HELD "status = 5"
 /* No renumbering has a negative epoch: a message that has one is out of the way of its key, and only match.c looks for it. The copies that share a
  * UIDL go there as soon as one of them is gone, since then none of their keys says which one it is. */

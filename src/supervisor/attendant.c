@@ -336,6 +336,30 @@ int attendant_watch(struct attendant *attendant, struct error *err)
 	return 0;
 }
 
+static int rename_destinations(struct service *service, struct error *err)
+{
+	for (size_t i = 0; i < service->config->destination_count; i++) {
+		const struct dest_config *dest = &service->config->destinations[i];
+
+		if (dest->was != NULL && state_destination_rename(service->state, dest->was, dest->name, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Its own lock, and while its state is still somebody else's, that one's: an older configuration may be hauling it. */
+static int take_locks(struct attendant *attendant, struct error *err)
+{
+	struct service *service = attendant->service;
+	char predecessor[NAME_BYTES];
+
+	if (service->mode == JOB_HAUL && lock_mailbox(state_dir_fd(service->state), attendant->mailbox->name, &attendant->lock_fd, err) < 0)
+		return -1;
+	if (state_mailbox_predecessor(service->state, service->config, attendant->mailbox, predecessor, err) < 0)
+		return -1;
+	return predecessor[0] != '\0' ? lock_mailbox(state_dir_fd(service->state), predecessor, &attendant->old_lock_fd, err) : 0;
+}
+
 /* A destination that left the configuration no longer keeps its messages open. */
 static int drop_removed_targets(struct attendant *attendant, struct error *err)
 {
@@ -344,7 +368,8 @@ static int drop_removed_targets(struct attendant *attendant, struct error *err)
 
 	if (state_begin(service->state, err) < 0)
 		return -1;
-	if (state_drop_removed_targets(service->state, attendant->mailbox_state.id, service->config, &dropped, err) < 0 ||
+	if (rename_destinations(service, err) < 0 ||
+		state_drop_removed_targets(service->state, attendant->mailbox_state.id, service->config, &dropped, err) < 0 ||
 		state_commit(service->state, err) < 0) {
 		state_rollback(service->state);
 		return -1;
@@ -366,13 +391,14 @@ int attendant_start(
 	attendant->insistent = insistent;
 	attendant->started_s = clock_wall_s();
 	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
-	attendant->lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd = attendant->waiting_fd = -1;
+	attendant->lock_fd = attendant->old_lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd =
+		attendant->waiting_fd = -1;
 	attendant->worker.pidfd = -1;
 	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
 	attendant->folder_ids = xcalloc(strv_length(mailbox->folders) + 1, sizeof(*attendant->folder_ids));
-	result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
-	if (result == 0 && service->mode == JOB_HAUL)
-		result = lock_mailbox(state_dir_fd(service->state), mailbox->name, &attendant->lock_fd, err);
+	result = take_locks(attendant, err);
+	if (result == 0)
+		result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
 	if (result == 0 && service->mode == JOB_HAUL)
 		result = drop_removed_targets(attendant, err);
 	if (result == 0)
@@ -454,6 +480,7 @@ void attendant_free(struct attendant *attendant)
 	fs_close(attendant->waiting_fd);
 	fs_close(attendant->channel_fd);
 	fs_close(attendant->lock_fd);
+	fs_close(attendant->old_lock_fd);
 	fs_close(attendant->worker.pidfd);
 	free(attendant->waiting_request);
 	free(attendant->folder_ids);

@@ -65,6 +65,7 @@ struct attendant {
 	uint64_t failed, accepted, recovered;
 	bool rested; /* some destination was left out */
 	int lock_fd, channel_fd;
+	int old_lock_fd;     /* of the name that it had before it was renamed, for as long as somebody may know it by that; or -1 */
 	int64_t *folder_ids; /* per folder of the configuration (POP3: one), 0: not opened yet */
 	/* the worker */
 	struct child worker;

@@ -245,7 +245,7 @@ static bool is_due(struct supervisor *supervisor, const struct post *post)
 
 	if (supervisor->options->mode != JOB_HAUL)
 		return true;
-	if (state_mailbox_open(supervisor->service.state, supervisor->service.config, post->mailbox, &mailbox, &err) < 0)
+	if (state_mailbox_look(supervisor->service.state, post->mailbox, &mailbox, &err) < 0)
 		return true; /* starting it will say what is wrong */
 	if (!schedule_is_due(&mailbox, wish, clock_wall_s())) {
 		note_exit_code(supervisor, policy_exit_code((enum error_kind)mailbox.last_error_kind, SCOPE_MAILBOX));

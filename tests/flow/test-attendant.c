@@ -65,8 +65,8 @@ static int begin(void **ctx)
 	attendant = xcalloc(1, sizeof(*attendant));
 	*attendant = (struct attendant){.service = &bench->service, .mailbox = &bench->fixture.config, .mailbox_state.id = bench->fixture.mailbox};
 	attendant->log = (struct log){.key = "mailbox", .value = "anna"};
-	attendant->lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd = attendant->waiting_fd =
-		attendant->worker.pidfd = -1;
+	attendant->lock_fd = attendant->old_lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd =
+		attendant->waiting_fd = attendant->worker.pidfd = -1;
 	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
 	attendant->folder_ids = xcalloc(2, sizeof(*attendant->folder_ids));
 	attendant->job.destination_count = attendant->job.target_count = 1;

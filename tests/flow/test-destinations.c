@@ -200,6 +200,103 @@ static void what_is_open_goes_where_it_was_meant_for(void **state)
 	agent_done(&agent);
 }
 
+/* -- a configuration that changes -- */
+
+/* sink_script NULL: nothing may connect there. destination: the beginning of the second one. */
+static void run_at(struct agent *agent, const char *host, const char *destination, const char *mailbox, const struct step *source_script,
+	const struct step *sink_script, int status)
+{
+	struct peer *source = peer_start(source_script, PEER_LISTEN), *sink = sink_script != NULL ? peer_start(sink_script, PEER_LISTEN) : NULL;
+	uint16_t port = sink != NULL ? sink->port : 0;
+	int idle = sink == NULL ? port_take(true, &port) : -1;
+
+	agent_configure(agent,
+		"destinations: {home: {maildir: %s/home}%s\"127.0.0.1:%u\", recipient: anna@home.example}}\n"
+		"defaults: {tls: none, user: anna, password: secret, after_delivery: delete}\n"
+		"mailboxes:\n  - {pop3: \"%s:%u\", %s}\n",
+		agent->dir, destination, port, host, source->port, mailbox);
+	agent_expect(agent, status, "run", "-v");
+	peer_finish(source);
+	if (sink != NULL)
+		peer_finish(sink);
+	else
+		assert_false(port_was_used(idle));
+	close(idle);
+}
+
+#define run_as(agent, ...) run_at(agent, "127.0.0.1", __VA_ARGS__)
+#define AWAY ", away: {lmtp: "
+#define FAR ", far: {was: away, lmtp: "
+
+static void a_renamed_destination_gets_what_is_open(void **state)
+{
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run_as(&agent, AWAY, "name: isp, deliver_to: [home, away]", fetched, is_down, 75);
+	let_back_off_end(&agent);
+	run_as(&agent, FAR, "name: isp, deliver_to: [home, far]", fetched_and_deleted, takes_one, 0);
+	assert_false(agent_said(&agent, "destination_removed"));
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	assert_int_equal(agent_status(&agent, "hauled"), 1);
+	agent_done(&agent);
+}
+
+/* What it still owed is given up, and said; what nobody has accepted is not deleted for that. */
+static void a_removed_destination(void **state)
+{
+	static const struct step second[] = {PLAY(lists_two), HANDS_OUT("2"), C("DELE 2"), S("+OK"), LEAVES, END};
+	static const struct step first_owed[] = {PLAY(lists_one), C("DELE 1"), S("+OK"), LEAVES, END};
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run_as(&agent, AWAY, "name: isp, deliver_to: away", not_fetched, is_down, 75);
+	run_as(&agent, ", other: {lmtp: ", "name: isp, deliver_to: home", second, NULL, 0);
+	assert_true(agent_said(&agent, "destination_removed"));
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	run_as(&agent, ", other: {lmtp: ", "name: isp, deliver_to: home", not_fetched, NULL, 0); /* never deleted */
+	assert_false(agent_said(&agent, "destination_removed"));
+	agent_done(&agent);
+
+	agent_init(&agent);
+	run_as(&agent, AWAY, "name: isp, deliver_to: [home, away]", fetched, is_down, 75);
+	run_as(&agent, ", other: {lmtp: ", "name: isp, deliver_to: home", first_owed, NULL, 0); /* home has it */
+	assert_true(agent_said(&agent, "destination_removed"));
+	agent_done(&agent);
+}
+
+static void an_added_destination_gets_what_comes_from_then_on(void **state)
+{
+	static const struct step kept[] = {PLAY(lists_one), HANDS_OUT("1"), LEAVES, END};
+	static const struct step second[] = {PLAY(lists_two), HANDS_OUT("2"), LEAVES, END};
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run_as(&agent, AWAY, "name: isp, after_delivery: keep, deliver_to: home", kept, NULL, 0);
+	run_as(&agent, AWAY, "name: isp, after_delivery: keep, deliver_to: [home, away]", second, takes_one, 0);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 2);
+	agent_done(&agent);
+}
+
+/* Nothing comes twice: by its name it is the same mailbox, and when its provider has moved, what the new server lists is recognised by its bytes. */
+static void a_renamed_mailbox_knows_its_messages(void **state)
+{
+	static const struct step kept[] = {PLAY(lists_one), HANDS_OUT("1"), LEAVES, END};
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run_as(&agent, AWAY, "name: isp, after_delivery: keep, deliver_to: home", kept, NULL, 0);
+	run_as(&agent, AWAY, "name: new, was: isp, after_delivery: keep, deliver_to: home", not_fetched, NULL, 0);
+	assert_int_equal(agent_status(&agent, "hauled"), 1);
+	run_at(&agent, "localhost", AWAY, "name: newer, was: new, after_delivery: keep, deliver_to: home", kept, NULL, 0);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	agent_done(&agent);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -208,6 +305,10 @@ int main(void)
 		cmocka_unit_test(nobody_is_asked_for_mail_that_cannot_be_delivered),
 		cmocka_unit_test(a_named_mailbox_tries_at_once),
 		cmocka_unit_test(what_is_open_goes_where_it_was_meant_for),
+		cmocka_unit_test(a_renamed_destination_gets_what_is_open),
+		cmocka_unit_test(a_removed_destination),
+		cmocka_unit_test(an_added_destination_gets_what_comes_from_then_on),
+		cmocka_unit_test(a_renamed_mailbox_knows_its_messages),
 	};
 	int failed;
 

@@ -137,6 +137,120 @@ static void a_mailbox_that_moved_counts_as_renumbered(void **ctx)
 	}
 }
 
+/* With was the operator says that it is the same, whatever has changed; its folders are told by a UIDVALIDITY that tells something. */
+static void a_mailbox_that_was_renamed_on_purpose(void **ctx)
+{
+	static char anna[] = "anna", anja[] = "anja", moved_host[] = "mail.example", other_user[] = "bert@example";
+	static const struct {
+		char *host, *user;
+		enum protocol protocol;
+		int64_t uidvalidity;
+		bool known;
+	} cases[] = {
+		{NULL, NULL, PROTOCOL_IMAP, 1700000000, true},
+		{NULL, NULL, PROTOCOL_IMAP, 1, true},
+		{moved_host, NULL, PROTOCOL_IMAP, 1700000000, true},
+		{moved_host, NULL, PROTOCOL_IMAP, 1, false}, /* what many servers begin with */
+		{moved_host, other_user, PROTOCOL_IMAP, 1700000000, false},
+		{moved_host, NULL, PROTOCOL_POP3, 1700000000, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fixture *f = *ctx;
+		struct mailbox_config renamed = f->config;
+		const struct config config = {.mailboxes = &renamed, .mailbox_count = 1};
+		char predecessor[NAME_BYTES];
+		struct draft draft = {0};
+		uint64_t id;
+		struct view view;
+
+		draft_uid(&draft, 1);
+		assert_int_equal(plan_send(f, &draft, REC_COMPLETE, (uint64_t)cases[i].uidvalidity, 1, &id), 0);
+		renamed.name = anja;
+		renamed.was = anna;
+		renamed.protocol = cases[i].protocol;
+		renamed.server.endpoint.host = cases[i].host != NULL ? cases[i].host : renamed.server.endpoint.host;
+		renamed.server.user = cases[i].user != NULL ? cases[i].user : renamed.server.user;
+		assert_int_equal(state_mailbox_predecessor(f->state, &config, &renamed, predecessor, &f->error), 0);
+		assert_string_equal(predecessor, anna);
+		assert_int_equal(open_mailbox(f, &config, &renamed), f->mailbox);
+		assert_int_equal(open_mailbox(f, &config, &renamed), f->mailbox);
+		assert_int_equal(state_mailbox_predecessor(f->state, &config, &renamed, predecessor, &f->error), 0);
+		assert_string_equal(predecessor, "");
+		view = known_as(f, (uint64_t)cases[i].uidvalidity, 1, true);
+		assert_int_equal(view.header.item_count, cases[i].known);
+		view_done(&view);
+		view = known_as(f, 1800000000, 1, true); /* another one is a renumbering in any case */
+		assert_int_equal(view.header.item_count, 0);
+		view_done(&view);
+		end(ctx);
+		begin(ctx);
+	}
+}
+
+/* Its name was part of the file's, so the Maildir cannot tell: it is delivered again rather than credited. */
+static void what_was_in_doubt_is_not_credited_after_a_renaming(void **ctx)
+{
+	static char anna[] = "anna", anja[] = "anja";
+
+	for (int destination = 0; destination < 2; destination++) {
+		struct fixture *f = *ctx;
+		struct mailbox_config renamed = f->config;
+		const struct config config = {.mailboxes = &renamed, .mailbox_count = 1};
+		uint64_t id = plan_uids(f, 1, 1, 5);
+
+		assert_int_equal(intend(f, id, 5, 1), 0);
+		assert_int_equal(due_item(f, id).intent_age_s, 0);
+		if (destination == 0) {
+			renamed.name = anja;
+			renamed.was = anna;
+			assert_int_equal(open_mailbox(f, &config, &renamed), f->mailbox);
+		} else {
+			assert_int_equal(state_destination_rename(f->state, "archive", "attic", &f->error), 0);
+			f->targets[2].destination = "attic";
+		}
+		assert_int_equal(due_item(f, id).doubtful, 5);
+		assert_true(due_item(f, id).intent_age_s > 36 * HOUR);
+		end(ctx);
+		begin(ctx);
+	}
+}
+
+/* -- destinations -- */
+
+static void a_renamed_destination_keeps_its_deliveries(void **ctx)
+{
+	struct fixture *f = *ctx;
+	uint64_t id = plan_uids(f, 1, 1, 7);
+	struct destination_state destination = {.failures = 2, .retry_at = START, .last_error = "no"}, again;
+
+	assert_int_equal(state_destination_store(f->state, "home", &destination, &f->error), 0);
+	assert_int_equal(state_destination_rename(f->state, "nobody", "cottage", &f->error), 0);
+	assert_int_equal(state_destination_rename(f->state, "home", "cottage", &f->error), 0);
+	assert_int_equal(due_item(f, id).open, 4);
+	f->targets[0].destination = f->targets[1].destination = "cottage";
+	assert_int_equal(due_item(f, id).open, 7);
+	deliver(f, id, 1, 1);
+	assert_int_equal(state_destination_load(f->state, "cottage", &again, &f->error), 0);
+	assert_int_equal(again.failures, 2);
+	assert_string_equal(again.last_error, "no");
+	assert_int_equal(state_destination_load(f->state, "home", &again, &f->error), 0);
+	assert_int_equal(again.failures, 0);
+}
+
+static void a_new_destination_of_that_name_keeps_its_own(void **ctx)
+{
+	struct fixture *f = *ctx;
+
+	plan_uids(f, 1, 1, 3);
+	f->targets[0].destination = "cottage"; /* for anna alone */
+	plan_uids(f, 2, 2, 1);
+	assert_int_equal(state_destination_rename(f->state, "home", "cottage", &f->error), 0);
+	assert_int_equal(number(f, "SELECT count(*) FROM target WHERE destination = 'home' AND recipient = 'anna@home'"), 1);
+	assert_int_equal(number(f, "SELECT count(*) FROM target WHERE destination = 'home' AND recipient = 'bert@home'"), 0);
+	assert_int_equal(number(f, "SELECT count(*) FROM target WHERE destination = 'cottage'"), 2);
+}
+
 /* A worker's unix socket has a path instead of a host, and there may be no user. */
 static void local_servers_have_an_identity_too(void **ctx)
 {
@@ -174,6 +288,10 @@ int main(void)
 		FIXTURE_TEST(folders_belong_to_a_mailbox),
 		FIXTURE_TEST(a_renamed_mailbox_keeps_its_state),
 		FIXTURE_TEST(a_mailbox_that_moved_counts_as_renumbered),
+		FIXTURE_TEST(a_mailbox_that_was_renamed_on_purpose),
+		FIXTURE_TEST(what_was_in_doubt_is_not_credited_after_a_renaming),
+		FIXTURE_TEST(a_renamed_destination_keeps_its_deliveries),
+		FIXTURE_TEST(a_new_destination_of_that_name_keeps_its_own),
 		FIXTURE_TEST(local_servers_have_an_identity_too),
 		FIXTURE_TEST(busy_is_said_and_changes_nothing),
 	};
