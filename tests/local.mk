@@ -98,6 +98,7 @@ FLOW_TESTS = \
 	tests/flow/test-smtp-window \
 	tests/flow/test-smtp \
 	tests/flow/test-state-lost \
+	tests/flow/test-two-at-once \
 	tests/flow/test-uidl-reuse
 
 SYSTEM_TESTS = \

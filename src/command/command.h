@@ -17,7 +17,8 @@ struct options {
 	int verbosity; /* -v adds, -q subtracts */
 	enum log_format log_format;
 	const char *since;
-	bool no_progress, json, delete_at_source, yes, all, accept_duplicates, help, version;
+	unsigned wait_s; /* of --wait; 0: without a limit */
+	bool wait, no_progress, json, delete_at_source, yes, all, accept_duplicates, help, version;
 	char **arguments; /* what is no option, without the command; NULL-terminated */
 };
 

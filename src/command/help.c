@@ -30,6 +30,7 @@ static const char options_help[] = "Options, before or after the command:\n"
 				   "  -v, -q                 say more (-vv: everything), say less\n"
 				   "      --log-format FORM  text, json or journal\n"
 				   "      --no-progress      no progress line on a terminal\n"
+				   "      --wait[=SECONDS]   run: wait for mailboxes that another mailhaul is hauling\n"
 				   "      --trace NAME       show what is said to and by the servers of this mailbox, secrets masked\n"
 				   "      --accept-duplicates  with run: begin anew although the state is lost\n"
 				   "      --version, --help\n";

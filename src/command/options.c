@@ -12,6 +12,8 @@
 #include "config/password.h"
 #include "supervisor/progress.h"
 
+#define WAIT_MAX_S (366 * 86400)
+
 enum {
 	OPT_LOG_FORMAT = 256,
 	OPT_NO_PROGRESS,
@@ -22,6 +24,7 @@ enum {
 	OPT_ALL,
 	OPT_SINCE,
 	OPT_ACCEPT_DUPLICATES,
+	OPT_WAIT,
 	OPT_VERSION,
 	OPT_HELP
 };
@@ -46,6 +49,7 @@ static const struct rule {
 	{{"all", no_argument, NULL, OPT_ALL}, "held retry"},
 	{{"since", required_argument, NULL, OPT_SINCE}, "refetch"},
 	{{"accept-duplicates", no_argument, NULL, OPT_ACCEPT_DUPLICATES}, "run"},
+	{{"wait", optional_argument, NULL, OPT_WAIT}, "run"},
 };
 
 static int take_log_format(struct options *options, const char *word)
@@ -60,6 +64,22 @@ static int take_log_format(struct options *options, const char *word)
 		fprintf(stderr, "mailhaul: --log-format is text, json or journal, not \"%s\"\n", word);
 		return -1;
 	}
+	return 0;
+}
+
+/* word: NULL without "=SECONDS". */
+static int take_wait(struct options *options, const char *word)
+{
+	char *end;
+	unsigned long seconds = word != NULL ? strtoul(word, &end, 10) : 0;
+
+	if (word != NULL && (word[0] < '0' || word[0] > '9' || *end != '\0' || seconds == 0 || seconds > WAIT_MAX_S)) {
+		fprintf(stderr, "mailhaul: --wait is a number of seconds from 1 to %d, not \"%s\"; without a number there is no limit\n", WAIT_MAX_S,
+			word);
+		return -1;
+	}
+	options->wait = true;
+	options->wait_s = (unsigned)seconds;
 	return 0;
 }
 
@@ -104,6 +124,8 @@ static int take_option(struct options *options, int letter)
 	case OPT_ACCEPT_DUPLICATES:
 		options->accept_duplicates = true;
 		return 0;
+	case OPT_WAIT:
+		return take_wait(options, optarg);
 	case OPT_VERSION:
 		options->version = true;
 		return 0;

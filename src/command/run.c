@@ -42,6 +42,8 @@ static int supervise(const struct options *options, struct spawner *spawner, enu
 		.trace = options->trace,
 		.attended = terminal,
 		.accept_duplicates = mode == JOB_HAUL && options->accept_duplicates,
+		.wait = options->wait,
+		.wait_s = options->wait_s,
 		.show_progress = mode == JOB_HAUL && terminal && !options->no_progress && options->verbosity >= 0 && options->trace == NULL,
 	};
 	int code;

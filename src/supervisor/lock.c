@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,12 @@ static int say_who(int fd, const char *name, struct error *err)
 	long pid = len > 0 ? strtol(text, NULL, 10) : 0;
 
 	fs_close(fd);
+	if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+		return error_code(
+			err, ERR_TEMP, SCOPE_MAILBOX, LOCK_HELD, "mailbox %s is being hauled by what process %ld has left behind", name, pid);
 	if (pid > 0)
-		return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "mailbox %s is being hauled by process %ld", name, pid);
-	return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "mailbox %s is being hauled by another process", name);
+		return error_code(err, ERR_TEMP, SCOPE_MAILBOX, LOCK_HELD, "mailbox %s is being hauled by process %ld", name, pid);
+	return error_code(err, ERR_TEMP, SCOPE_MAILBOX, LOCK_HELD, "mailbox %s is being hauled by another process", name);
 }
 
 int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *err)

@@ -3,9 +3,12 @@
 #ifndef MAILHAUL_SUPERVISOR_LOCK_H
 #define MAILHAUL_SUPERVISOR_LOCK_H
 
+#include <errno.h>
+
 struct error;
 
-/* ERR_TEMP with SCOPE_MAILBOX says who holds it. */
+/* Held by somebody: ERR_TEMP with SCOPE_MAILBOX and code LOCK_HELD says by whom. */
+#define LOCK_HELD EWOULDBLOCK
 int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *err);
 
 #endif

@@ -20,18 +20,21 @@
 #include "supervisor/destinations.h"
 #include "supervisor/health.h"
 #include "supervisor/ledger.h"
+#include "supervisor/lock.h"
 #include "supervisor/privileges.h"
 #include "supervisor/progress.h"
 #include "supervisor/schedule.h"
 
 #define BUSY_RETRY_MS 20
-#define SHRINKS_AT_END 64     /* half a second */
+#define SHRINKS_AT_END 64 /* half a second */
+#define LOCK_RETRY_MS 1000
 #define BUSY_RETRIES_MAX 3000 /* a minute: then the other one hangs, and somebody should know */
 
 struct post {
 	const struct mailbox_config *mailbox;
 	struct attendant *attendant; /* NULL: not started, or over */
 	bool started, named;
+	bool put_off; /* somebody else is hauling it, which was said */
 };
 
 struct supervisor {
@@ -41,6 +44,8 @@ struct supervisor {
 	unsigned post_count, next, running, places;
 	int exit_code;
 	unsigned interrupts, busy;
+	unsigned put_off;         /* posts in a row, from next on, that somebody else is hauling */
+	struct deadline wait_end; /* for these */
 	sd_event_source *spawner_event, *start_retry;
 	int64_t started_ns;
 	struct progress_total past; /* what sessions and folders that are over have brought */
@@ -214,7 +219,21 @@ static bool is_insisted_on(const struct supervisor *supervisor, const struct pos
 	return post->named || supervisor->options->attended;
 }
 
-/* -1: another mailhaul has the database for a moment. */
+/* Behind all others: they need not wait for whoever is hauling this one. */
+static void put_off(struct supervisor *supervisor, const struct error *why)
+{
+	struct post *first = &supervisor->posts[supervisor->next], post = *first;
+	unsigned others = supervisor->post_count - supervisor->next - 1;
+
+	if (!post.put_off)
+		log_say(&(struct log){.key = "mailbox", .value = post.mailbox->name}, LEVEL_NOTICE, "waiting", "waiting: %s", why->text);
+	post.put_off = true;
+	memmove(first, first + 1, others * sizeof(*first));
+	first[others] = post;
+	supervisor->put_off++;
+}
+
+/* 0: done with it; 1: put off. -1: another mailhaul has the database for a moment. */
 static int start_post(struct supervisor *supervisor, struct post *post)
 {
 	struct error err = {0};
@@ -225,6 +244,10 @@ static int start_post(struct supervisor *supervisor, struct post *post)
 		return 0;
 	}
 	post->attendant = NULL;
+	if (err.code == LOCK_HELD && err.scope == SCOPE_MAILBOX && supervisor->options->wait && !deadline_passed(supervisor->wait_end)) {
+		put_off(supervisor, &err);
+		return 1;
+	}
 	if (err.kind == ERR_TEMP && err.scope == SCOPE_PROGRAM && ++supervisor->busy < BUSY_RETRIES_MAX)
 		return -1;
 	progress_clear();
@@ -268,11 +291,11 @@ static int on_start_retry(sd_event_source *source, uint64_t when_us, void *conte
 	return 0;
 }
 
-static void start_later(struct supervisor *supervisor)
+static void start_later(struct supervisor *supervisor, uint64_t delay_ms)
 {
 	supervisor->start_retry = sd_event_source_disable_unref(supervisor->start_retry);
 	if (sd_event_add_time_relative(
-		    supervisor->service.event, &supervisor->start_retry, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_start_retry, supervisor) < 0)
+		    supervisor->service.event, &supervisor->start_retry, CLOCK_MONOTONIC, delay_ms * 1000, 1000, on_start_retry, supervisor) < 0)
 		give_up(supervisor, EX_SOFTWARE);
 }
 
@@ -280,12 +303,20 @@ static void start_posts(struct supervisor *supervisor)
 {
 	while (supervisor->interrupts == 0 && supervisor->next < supervisor->post_count && supervisor->running < supervisor->places) {
 		struct post *post = &supervisor->posts[supervisor->next];
+		int result = is_due(supervisor, post) ? start_post(supervisor, post) : 0;
 
-		if (is_due(supervisor, post) && start_post(supervisor, post) < 0) {
-			start_later(supervisor);
+		if (result < 0) {
+			start_later(supervisor, BUSY_RETRY_MS);
 			return;
 		}
-		supervisor->next++;
+		if (result == 0) {
+			supervisor->put_off = 0;
+			supervisor->next++;
+		} else if (supervisor->put_off == supervisor->post_count - supervisor->next) { /* all that are left */
+			supervisor->put_off = 0;
+			start_later(supervisor, (uint64_t)(LOCK_RETRY_MS * deadline_factor()));
+			return;
+		}
 	}
 	if (supervisor->running != 0)
 		return;
@@ -493,7 +524,11 @@ static char *own_name(void)
 
 int supervisor_run(const struct config *config, struct spawner *spawner, const struct supervisor_options *options)
 {
-	struct supervisor supervisor = {.options = options, .started_ns = clock_monotonic_ns()};
+	struct supervisor supervisor = {
+		.options = options,
+		.started_ns = clock_monotonic_ns(),
+		.wait_end = options->wait_s != 0 ? deadline_in_s(options->wait_s) : DEADLINE_NEVER,
+	};
 	struct error err = {0};
 	int result;
 

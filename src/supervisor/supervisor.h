@@ -16,6 +16,8 @@ struct supervisor_options {
 	bool attended;      /* a terminal */
 	bool show_progress;
 	bool accept_duplicates; /* a state that is lost is begun anew */
+	bool wait;              /* for mailboxes that somebody else is hauling */
+	unsigned wait_s;        /* so long, 0: without a limit */
 };
 
 /* The exit code: 0, or as the manual lists them. As root it becomes run_as first, for good. */
