@@ -3,6 +3,35 @@
 #include <assert.h>
 #include <string.h>
 
+/* Eight bytes at a time: less 0x10, those that were smaller have their high bit set. A borrow can set others' too, but comes from such a one only. */
+size_t plain_run(const char *bytes, size_t len)
+{
+	const uint64_t high = UINT64_C(0x8080808080808080), least = UINT64_C(0x1010101010101010);
+	size_t run = 0;
+	uint64_t word;
+
+	while (len - run >= sizeof(word)) {
+		memcpy(&word, bytes + run, sizeof(word));
+		if (((word - least) & ~word & high) != 0)
+			break;
+		run += sizeof(word);
+	}
+	while (run < len && (unsigned char)bytes[run] >= 0x10)
+		run++;
+	return run;
+}
+
+/* Copies the run that begins at in[*i], if any; true: that was the rest of it. */
+static bool copy_run(const char *in, size_t len, size_t *i, char *out, size_t *n)
+{
+	size_t run = plain_run(in + *i, len - *i);
+
+	memcpy(out + *n, in + *i, run);
+	*i += run;
+	*n += run;
+	return *i == len;
+}
+
 enum dot_state {
 	DOT_LINE_START,
 	DOT_TEXT,
@@ -21,30 +50,16 @@ static unsigned after_byte(char byte)
 	return byte == '\r' ? DOT_CR : DOT_TEXT;
 }
 
-/* Where byte is next, at or behind from; len if it is nowhere. */
-static size_t next_of(const char *in, size_t from, size_t len, char byte)
-{
-	const char *found = from < len ? memchr(in + from, byte, len - from) : NULL;
-
-	return found != NULL ? (size_t)(found - in) : len;
-}
-
 size_t dot_decode(struct dot_decoder *decoder, const char *in, size_t len, char *out, size_t *ret_used)
 {
 	size_t i, n = 0;
 
 	for (i = 0; i < len && !decoder->ended; i++) {
-		char byte = in[i];
+		char byte;
 
-		if (decoder->state == DOT_TEXT && byte != '\r') {
-			size_t run = next_of(in, i, len, '\r') - i;
-
-			memcpy(out + n, in + i, run);
-			n += run;
-			i += run - 1;
-			continue;
-		}
-
+		if (decoder->state == DOT_TEXT && copy_run(in, len, &i, out, &n))
+			break;
+		byte = in[i];
 		if (decoder->state == DOT_DOT && byte == '\r') {
 			decoder->state = DOT_DOT_CR;
 			continue;
@@ -95,47 +110,29 @@ static size_t put_space(struct smtp_encoder *encoder, char *out)
 	return 1;
 }
 
-/* Bytes that are no line end, no CR and no NUL. */
-static size_t put_plain(struct smtp_encoder *encoder, const char *bytes, size_t len, char *out)
-{
-	size_t dot = bytes[0] == '.' && encoder->stuff && encoder->state == SMTP_LINE_START;
-
-	encoder->state = SMTP_TEXT;
-	out[0] = '.';
-	memcpy(out + dot, bytes, len);
-	return dot + len;
-}
-
-static size_t smallest(size_t a, size_t b, size_t c)
-{
-	size_t least = a < b ? a : b;
-
-	return least < c ? least : c;
-}
-
 size_t smtp_encode(struct smtp_encoder *encoder, const char *in, size_t len, char *out)
 {
-	size_t n = 0, lf = 0, cr = 0, nul = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
-		size_t run;
+		char byte;
 
-		/* Each is looked for again only when it has been passed, so no byte is looked at more than four times. */
-		lf = i == 0 || lf < i ? next_of(in, i, len, '\n') : lf;
-		cr = i == 0 || cr < i ? next_of(in, i, len, '\r') : cr;
-		nul = i == 0 || nul < i ? next_of(in, i, len, '\0') : nul;
-		run = smallest(lf, cr, nul) - i;
-		if (encoder->state == SMTP_CR && i != lf)
+		if (encoder->state == SMTP_TEXT && copy_run(in, len, &i, out, &n))
+			break;
+		byte = in[i];
+		if (encoder->state == SMTP_CR && byte != '\n')
 			n += put_space(encoder, out + n);
-		if (run != 0) {
-			n += put_plain(encoder, in + i, run, out + n);
-			i += run - 1;
-		} else if (i == lf) {
+		if (byte == '\n') {
 			n += put_line_end(encoder, out + n);
-		} else if (i == cr) {
+		} else if (byte == '\r') {
 			encoder->state = SMTP_CR;
-		} else {
+		} else if (byte == '\0') {
 			n += put_space(encoder, out + n);
+		} else {
+			if (byte == '.' && encoder->stuff && encoder->state == SMTP_LINE_START)
+				out[n++] = '.';
+			out[n++] = byte;
+			encoder->state = SMTP_TEXT;
 		}
 	}
 	return n;
@@ -162,6 +159,8 @@ size_t local_encode(struct local_encoder *encoder, const char *in, size_t len, c
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++) {
+		if (!encoder->after_cr && copy_run(in, len, &i, out, &n))
+			break;
 		if (encoder->after_cr && in[i] != '\n')
 			out[n++] = '\r';
 		encoder->after_cr = in[i] == '\r';

@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How many bytes from the first on are no control characters below 0x10, so no NUL, CR or LF. Most of mail is in runs of the length of a line, and only what
+ * is between them needs a look at every byte. */
+size_t plain_run(const char *bytes, size_t len);
+
 /* POP3 multi-line response (RFC 1939 3): CRLF.CRLF ends it, and nothing else does; one dot is removed from a line that begins with one. */
 struct dot_decoder {
 	unsigned state;

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "mail/address.h"
 #include "mail/header.h"
+#include "mail/lines.h"
 #include "mail/prints.h"
 #include "mail/spool.h"
 #include "mail/utf8.h"
@@ -51,19 +52,37 @@ struct message *message_new(struct spool_file *file, const char *own_mark)
 	return message;
 }
 
-static void look_at_bytes(struct message *message, const unsigned char *bytes, size_t len)
+static bool has_eight_bit(const char *bytes, size_t len)
+{
+	uint64_t all = 0, word;
+	size_t i = 0;
+
+	for (; len - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, bytes + i, sizeof(word));
+		all |= word;
+	}
+	for (; i < len; i++)
+		all |= (unsigned char)bytes[i];
+	return (all & UINT64_C(0x8080808080808080)) != 0;
+}
+
+static void look_at_bytes(struct message *message, const char *bytes, size_t len)
 {
 	struct scan *scan = message->scan;
-	unsigned char all = 0;
 	bool after_cr = scan->after_cr;
 
+	message->eight_bit |= has_eight_bit(bytes, len);
 	for (size_t i = 0; i < len; i++) {
-		all |= bytes[i];
+		size_t run = plain_run(bytes + i, len - i);
+
+		message->has_bare_cr |= after_cr && (run != 0 || bytes[i] != '\n');
+		after_cr = after_cr && run == 0;
+		i += run;
+		if (i == len)
+			break;
 		message->has_nul |= bytes[i] == '\0';
-		message->has_bare_cr |= after_cr && bytes[i] != '\n';
 		after_cr = bytes[i] == '\r';
 	}
-	message->eight_bit |= all > 0x7F;
 	scan->after_cr = after_cr;
 }
 

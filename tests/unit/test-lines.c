@@ -11,9 +11,23 @@
 #include "mail/lines.h"
 
 #define STRING_MAX 8
+#define EMBEDDED_MAX 5 /* of those that are tried within text, too */
+#define TEXT_MAX (8 + EMBEDDED_MAX + 9)
 static const char alphabet[] = {'\r', '\n', '.', '\0', 'a'};
 
 typedef void check_fn(const char *text, size_t len);
+
+/* Within text of every length that puts it elsewhere in a word: runs of text are copied eight bytes at a time. */
+static void check_embedded(check_fn *check, const char *string, size_t len)
+{
+	for (size_t before = 1; before <= 8; before++) {
+		char text[TEXT_MAX];
+
+		memset(text, 'x', sizeof(text));
+		memcpy(text + before, string, len);
+		check(text, before + len + 9);
+	}
+}
 
 /* Every string over the alphabet of at most STRING_MAX bytes. */
 static void each_string(check_fn *check)
@@ -26,6 +40,23 @@ static void each_string(check_fn *check)
 			for (size_t i = 0; i < len; i++, rest /= sizeof(alphabet))
 				text[i] = alphabet[rest % sizeof(alphabet)];
 			check(text, len);
+			if (len <= EMBEDDED_MAX)
+				check_embedded(check, text, len);
+		}
+	}
+}
+
+static void a_plain_run_ends_at_control_characters(void **state)
+{
+	char text[27];
+
+	(void)state;
+	for (unsigned byte = 0; byte < 256; byte++) {
+		for (size_t at = 0; at < sizeof(text); at++) {
+			memset(text, at % 2 != 0 ? 0xFF : 0x10, sizeof(text));
+			text[at] = (char)byte;
+			assert_int_equal(plain_run(text, sizeof(text)), byte < 0x10 ? at : sizeof(text));
+			assert_int_equal(plain_run(text, at), at);
 		}
 	}
 }
@@ -223,12 +254,12 @@ static size_t dot_reference(const char *text, size_t len, char *out, size_t *ret
 
 static void check_dot(const char *text, size_t len)
 {
-	char want[STRING_MAX + 1];
+	char want[TEXT_MAX + 1];
 	size_t want_used, want_len = dot_reference(text, len, want, &want_used);
 
 	for (size_t split = 0; split <= len; split++) {
 		struct dot_decoder decoder;
-		char out[STRING_MAX + 8];
+		char out[TEXT_MAX + 8];
 		size_t used, more, n;
 
 		dot_decoder_init(&decoder);
@@ -285,12 +316,12 @@ static size_t local_reference(const char *text, size_t len, char *out)
 
 static void check_local(const char *text, size_t len)
 {
-	char want[STRING_MAX];
+	char want[TEXT_MAX];
 	size_t want_len = local_reference(text, len, want);
 
 	for (size_t split = 0; split <= len; split++) {
 		struct local_encoder encoder;
-		char out[STRING_MAX + 4];
+		char out[TEXT_MAX + 4];
 		size_t n;
 
 		local_encoder_init(&encoder);
@@ -311,6 +342,7 @@ static void local_encoder_changes_crlf_and_nothing_else(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_plain_run_ends_at_control_characters),
 		cmocka_unit_test(smtp_output_is_safe_for_every_short_string),
 		cmocka_unit_test(smuggling_sequences_stay_text),
 		cmocka_unit_test(dot_decoder_agrees_with_the_reference),

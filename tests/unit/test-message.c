@@ -85,6 +85,11 @@ static const struct message_case {
 	{.text = "A: b\r\n\r\nx\ry\r\n", .facts = BARE_CR},
 	{.text = "A: b\r\n\r\nx\r\r\n", .facts = BARE_CR},
 	{.text = "A: b\r\n\r\nx\r", .facts = BARE_CR},
+	{.text = "A: b\r\n\r\na line that is longer than a word\rand goes on after it\r\n", .facts = BARE_CR},
+	{.text = "A: b\r\n\r\na line that is longer than a word and ends\r\r\n", .facts = BARE_CR},
+	{.text = "A: b\r\n\r\n\ta line that is longer than a word\f and has\x0Fnothing odd\r\n\r\n"},
+	{.text = "A: b\r\n\r\na line that is longer\0 than a word\r\n", .len = 44, .facts = HAS_NUL},
+	{.text = "A: b\r\n\r\na line that is longer than a w\u00F6rd\r\n", .facts = EIGHT_BIT},
 	{.text = "\xEF\xBB\xBFSubject: x\r\n\r\n", .facts = EIGHT_BIT},
 };
 
