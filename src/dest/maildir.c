@@ -112,12 +112,9 @@ static int move_to_new(const struct maildir *maildir, const char *name)
 /* Of a regular file; -1: there is none. */
 static off_t size_of(int dir_fd, const char *name)
 {
-	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
-	off_t size = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : -1;
 
-	fs_close(fd);
-	return size;
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) ? st.st_size : -1;
 }
 
 /* From tmp/ to new/. The name holds the message's hash: what bears it in new/ is this very delivery, made before, unless somebody planted it. */
