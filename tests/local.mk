@@ -131,7 +131,17 @@ tests_fault_file_mail_LDADD =
 
 # Read by tests, or run by hand.
 TEST_FILES = \
+	tests/bench/account.py \
+	tests/bench/bench.py \
+	tests/bench/bench.sh \
+	tests/bench/chunking-sink.py \
+	tests/bench/make-mailbox.py \
 	tests/bench/measure.sh \
+	tests/bench/programs.py \
+	tests/bench/read-calls.py \
+	tests/bench/report.py \
+	tests/bench/rows.py \
+	tests/bench/watch-calls.c \
 	tests/bench/watch-memory.py \
 	tests/fault/ledger_servers.py \
 	tests/fault/run_faults.py \
@@ -179,6 +189,23 @@ soak: mailhaul $(fault_programs)
 faults: mailhaul $(fault_programs)
 	$(AM_TESTS_ENVIRONMENT) bash $(srcdir)/tests/fault/test-faults.sh
 .PHONY: faults soak
+
+# make bench [ROWS='imaps-40ms*,thousand'] [ROUNDS=3]: mailhaul and its peers, into doc/benchmarks.md. All rows take an hour, most of it fetchmail's and getmail's.
+bench_programs = tests/bench/delay-proxy tests/bench/reference
+tests_bench_delay_proxy_SOURCES = tests/bench/delay-proxy.c
+tests_bench_delay_proxy_LDADD =
+tests_bench_reference_SOURCES = tests/bench/reference.c
+tests_bench_reference_LDADD = $(OPENSSL_LIBS)
+EXTRA_PROGRAMS += $(bench_programs)
+CLEANFILES += $(bench_programs) tests/bench/watch-calls.so
+tests/bench/watch-calls.so: $(srcdir)/tests/bench/watch-calls.c
+	$(AM_V_CC)$(MKDIR_P) tests/bench && $(CC) -D_GNU_SOURCE -std=gnu17 $(WARN_CFLAGS) -O2 -shared -fPIC -o $@ $(srcdir)/tests/bench/watch-calls.c
+ROWS = *
+ROUNDS = 3
+bench: mailhaul $(bench_programs) tests/bench/watch-calls.so
+	MAILHAUL=$(abs_top_builddir)/mailhaul BENCH_TOOLS=$(abs_top_builddir)/tests/bench ROWS='$(ROWS)' ROUNDS='$(ROUNDS)' \
+		bash $(srcdir)/tests/bench/bench.sh
+.PHONY: bench
 
 # make fuzz [FUZZ_SECONDS=600]: runs every target that long, on its corpus if it has one.
 fuzz_targets = \

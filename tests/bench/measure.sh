@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# measure.sh [memory|startup|state|lines]... - the figures of doc/measurements.md, on the machine at hand: MAILHAUL=build/mailhaul tests/bench/measure.sh
+# measure.sh [memory|startup|commits|state|lines]... - the figures of doc/measurements.md, on the machine at hand: MAILHAUL=build/mailhaul tests/bench/measure.sh
 # Run as root it measures the worker's private memory too; the agent and its servers run as nobody all the same.
 . "$(dirname "$0")/../lib/system.sh"
 . "$LIB/certificates.sh"
@@ -100,6 +100,81 @@ for what in "PRAGMA quick_check", "VACUUM":
 PY
 }
 
+# small_config DIR MESSAGES WORKERS DESTINATION: so many mailboxes, each with so many messages of 4 KiB.
+small_config() {
+  local dir=$1 messages=$2 workers=$3 destination=$4 number
+  mkdir -p "$dir"
+  {
+    printf 'state_dir: %s\ndestinations:\n  home: %s\nmailboxes:\n' "$dir/state" "$destination"
+    for ((number = 0; number < workers; number++)); do
+      printf '  - name: box%s\n    user: small-%s-%s\n    password: secret\n    deliver_to: home\n' "$number" "$messages" "$number"
+      source_lines imaps
+    done
+  } >"$dir/config.yaml"
+  chmod 600 "$dir/config.yaml"
+  give_away
+}
+
+# watched_run DIR
+watched_run() {
+  "${as_user[@]}" env WATCH_CALLS="$1/calls" LD_PRELOAD="$WORK/watch-calls.so" "$MAILHAUL" --config "$1/config.yaml" run >"$1/log" 2>&1 ||
+    tail -n 3 "$1/log" >&2
+}
+
+# small_mailboxes MESSAGES WORKERS: mailboxes small-MESSAGES-0 and so on.
+small_mailboxes() {
+  local number
+  for ((number = 0; number < $2; number++)); do
+    dovecot_user "small-$1-$number" secret
+    python3 "$TOP/tests/bench/make-mailbox.py" --count "$1" "$DOVECOT_DIR/mail/small-$1-$number"
+  done
+}
+
+# trickle KIND DESTINATION: ten sessions that each find one new message, and ten that find none, for comparison.
+trickle() {
+  local dir=$WORK/$1-trickle number
+  small_config "$dir" 1 1 "$2"
+  "${as_user[@]}" "$MAILHAUL" --config "$dir/config.yaml" run
+  for number in 1 2 3 4 5 6 7 8 9 10; do
+    watched_run "$dir"
+  done
+  mv "$dir/calls" "$dir/calls-idle"
+  for number in 1 2 3 4 5 6 7 8 9 10; do
+    printf 'Subject: %s of ten\n\nto %s\n' "$number" "$1" >"$dir/message"
+    dovecot_put small-1-0 "20000000$number.$1.isp" "$dir/message"
+    give_away
+    watched_run "$dir"
+  done
+  printf '| %s, a message per session ' "$1"
+  python3 "$TOP/tests/bench/read-calls.py" "$dir/calls" 10
+  printf '| %s, sessions without mail ' "$1"
+  python3 "$TOP/tests/bench/read-calls.py" "$dir/calls-idle" 10
+}
+
+# Commits and syncs per message in a haul of many, with 1, 4 and 16 workers, and in a trickle.
+measure_commits() {
+  echo "== syncs per message, and the share of its time in which a worker waits for the supervisor alone"
+  echo "| haul | sessions | messages | commits | syncs of the state | syncs of the Maildir | waiting |"
+  local workers kind destination
+  "${CC:-cc}" -D_GNU_SOURCE -O2 -shared -fPIC -o "$WORK/watch-calls.so" "$TOP/tests/bench/watch-calls.c"
+  smtp_sink_start "$WORK/sink"
+  small_mailboxes 1000 16
+  small_mailboxes 1 1
+  mkdir -p "$WORK/homes"
+  for kind in maildir smtp; do
+    for workers in 1 4 16; do
+      destination="{smtp: \"127.0.0.1:$SINK_PORT\", recipient: home@home.example}"
+      [ "$kind" = smtp ] || destination="{maildir: $WORK/homes/$workers}"
+      small_config "$WORK/$kind-$workers" 1000 "$workers" "$destination"
+      watched_run "$WORK/$kind-$workers"
+      printf '| %s ' "$kind"
+      python3 "$TOP/tests/bench/read-calls.py" "$WORK/$kind-$workers/calls" $((1000 * workers))
+    done
+    [ "$kind" = smtp ] || destination="{maildir: $WORK/homes/trickle}"
+    trickle "$kind" "$destination"
+  done
+}
+
 measure_lines() {
   echo "== lines of code per folder (with comments and empty lines)"
   local folder
@@ -137,7 +212,7 @@ if [ "$(id -u)" = 0 ]; then
   }
 fi
 case " $* " in
-*" memory "* | *" startup "*)
+*" memory "* | *" startup "* | *" commits "*)
   certificates_make "$WORK/certs"
   dovecot_start "$WORK/dovecot" "$WORK/certs" || exit 1
   ;;
