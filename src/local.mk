@@ -221,11 +221,15 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/ledger.h \
 	src/supervisor/lock.c \
 	src/supervisor/lock.h \
+	src/supervisor/once.c \
+	src/supervisor/once.h \
 	src/supervisor/privileges.c \
 	src/supervisor/privileges.h \
 	src/supervisor/program.c \
 	src/supervisor/progress.c \
 	src/supervisor/progress.h \
+	src/supervisor/roster.c \
+	src/supervisor/roster.h \
 	src/supervisor/schedule.c \
 	src/supervisor/schedule.h \
 	src/supervisor/service.c \

@@ -18,6 +18,7 @@
 
 struct attendant;
 struct ledger;
+struct roster;
 
 /* What all attendants of a supervisor share; borrowed. */
 struct service {
@@ -34,6 +35,9 @@ struct service {
 	void (*finished)(struct service *, struct attendant *, const struct error *);
 	void (*progress)(struct service *, struct attendant *, const struct record *); /* NULL: nobody watches */
 	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
+	struct roster *roster; /* of those that are served; NULL: it is not there yet */
+	int exit_code;
+	bool hurried; /* somebody wants us to leave */
 	void *context;
 };
 
@@ -41,6 +45,13 @@ struct service {
 /* -1: there is none that can be used: lost, damaged, of another installation. check and list do without one that never was, and make none. */
 int service_open_state(struct service *service, bool accept_duplicates, struct error *err);
 bool service_has_state(const struct service *service); /* is there a file? */
+/* It cannot go on: all sessions are killed, and the event loop ends. */
+void service_give_up(struct service *service, int exit_code);
+void service_state_failed(struct service *service, const struct error *err);
+/* The gravest code of all counts. */
+void service_note_exit_code(struct service *service, int code);
+/* From here on it comes through the event loop alone; what the shell told us to ignore (nohup, a job in the background) stays ignored. */
+int service_watch_signal(struct service *service, int number, sd_event_signal_handler_t handler, void *context, struct error *err);
 /* state_shrink, so many times at most: each takes some milliseconds. */
 void service_shrink(struct service *service, unsigned calls);
 

@@ -5,9 +5,9 @@
 
 #define WORKERS_MAX 1000
 
-bool schedule_is_due(const struct mailbox_state *mailbox, struct schedule_wish wish, int64_t now_s)
+bool schedule_is_due(const struct mailbox_state *mailbox, bool insistent, int64_t now_s)
 {
-	if (wish.named || wish.attended || mailbox->failures == 0)
+	if (insistent || mailbox->failures == 0)
 		return true;
 	return backoff_is_over((enum backoff_clock)mailbox->clock, mailbox->retry_at, now_s);
 }

@@ -7,13 +7,8 @@
 
 struct mailbox_state;
 
-struct schedule_wish {
-	bool named;    /* on the command line */
-	bool attended; /* a person waits at a terminal */
-};
-
-/* A back-off that is on record holds for timers and cron; whoever names a mailbox or sits at a terminal wants it now. */
-bool schedule_is_due(const struct mailbox_state *mailbox, struct schedule_wish wish, int64_t now_s);
+/* A back-off that is on record holds for timers and cron; whoever insists (names a mailbox, or sits at a terminal) wants it now. */
+bool schedule_is_due(const struct mailbox_state *mailbox, bool insistent, int64_t now_s);
 
 /* Workers at once: max_workers of the configuration, by default one per mailbox and at most 1000. */
 unsigned schedule_places(uint32_t max_workers, unsigned mailboxes);

@@ -1,11 +1,15 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "state/marker.h"
 #include "supervisor/attendant.h"
+#include "supervisor/progress.h"
+#include "supervisor/roster.h"
 
 bool service_has_state(const struct service *service)
 {
@@ -67,4 +71,57 @@ void service_shrink(struct service *service, unsigned calls)
 			log_say(NULL, LEVEL_INFO, "state_not_shrunk", "%s", err.text); /* it is only about room, and there is a next time */
 			return;
 		}
+}
+
+/* -- the end of it all -- */
+
+void service_note_exit_code(struct service *service, int code)
+{
+	static const int order[] = {EX_OK, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, EX_IOERR, EX_SOFTWARE};
+	unsigned rank = 0, current = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
+		rank = order[i] == code ? i : rank;
+		current = order[i] == service->exit_code ? i : current;
+	}
+	if (rank > current)
+		service->exit_code = code;
+}
+
+void service_give_up(struct service *service, int exit_code)
+{
+	service_note_exit_code(service, exit_code);
+	if (service->roster != NULL)
+		roster_kill(service->roster);
+	sd_event_exit(service->event, 0);
+}
+
+void service_state_failed(struct service *service, const struct error *err)
+{
+	progress_clear();
+	log_say(NULL, LEVEL_ERROR, "state_failed", "the state cannot be written, so nothing more is done: %s", err->text);
+	service_give_up(service, EX_IOERR);
+}
+
+/* -- signals -- */
+
+static bool is_ignored(int number)
+{
+	struct sigaction action;
+
+	return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+int service_watch_signal(struct service *service, int number, sd_event_signal_handler_t handler, void *context, struct error *err)
+{
+	sigset_t blocked;
+
+	if (is_ignored(number))
+		return 0;
+	sigemptyset(&blocked);
+	sigaddset(&blocked, number);
+	sigprocmask(SIG_BLOCK, &blocked, NULL);
+	if (sd_event_add_signal(service->event, NULL, number, handler, context) < 0)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch for signals");
+	return 0;
 }

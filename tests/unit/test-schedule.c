@@ -17,20 +17,18 @@ static void test_a_back_off_holds_for_timers_only(void **unused)
 	static const struct {
 		unsigned failures, clock;
 		int64_t retry_at;
-		bool named, attended, due;
+		bool insistent, due;
 	} cases[] = {
-		{0, BACKOFF_NETWORK, 0, false, false, true}, {1, BACKOFF_NETWORK, NOW + 5, false, false, false},
-		{1, BACKOFF_NETWORK, NOW - 1, false, false, true}, {1, BACKOFF_NETWORK, NOW + 5, true, false, true},
-		{1, BACKOFF_NETWORK, NOW + 5, false, true, true}, {3, BACKOFF_LOGIN, NOW + 3000, false, false, false},
-		{3, BACKOFF_LOGIN, NOW + 30 * 86400, false, false, true}, /* the clock has jumped: nothing waits for a month */
+		{0, BACKOFF_NETWORK, 0, false, true}, {1, BACKOFF_NETWORK, NOW + 5, false, false}, {1, BACKOFF_NETWORK, NOW - 1, false, true},
+		{1, BACKOFF_NETWORK, NOW + 5, true, true}, {3, BACKOFF_LOGIN, NOW + 3000, false, false},
+		{3, BACKOFF_LOGIN, NOW + 30 * 86400, false, true}, /* the clock has jumped: nothing waits for a month */
 	};
 
 	(void)unused;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct mailbox_state mailbox = {.failures = cases[i].failures, .clock = cases[i].clock, .retry_at = cases[i].retry_at};
-		const struct schedule_wish wish = {.named = cases[i].named, .attended = cases[i].attended};
 
-		assert_int_equal(schedule_is_due(&mailbox, wish, NOW), cases[i].due);
+		assert_int_equal(schedule_is_due(&mailbox, cases[i].insistent, NOW), cases[i].due);
 	}
 }
 

@@ -1,0 +1,294 @@
+#include "supervisor/roster.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "supervisor/attendant.h"
+#include "supervisor/destinations.h"
+#include "supervisor/health.h"
+#include "supervisor/ledger.h"
+#include "supervisor/lock.h"
+#include "supervisor/progress.h"
+
+#define NS_PER_MS 1000000
+#define BUSY_RETRY_MS 20
+#define BUSY_RETRIES_MAX 3000 /* a minute: then the other one hangs, and somebody should know */
+#define LOCK_RETRY_MS 1000
+
+/* -- how a session ended -- */
+
+static int store_end(struct state *state, const struct mailbox_state *mailbox, struct attendant *attendant, struct error *err)
+{
+	if (state_begin(state, err) < 0)
+		return -1;
+	if (state_mailbox_store(state, mailbox, err) == 0 &&
+		(attendant == NULL ||
+			(destinations_note_accepted(attendant, err) == 0 && attendant_store_facts(attendant, clock_wall_s(), err) == 0)) &&
+		state_commit(state, err) == 0)
+		return 0;
+	state_rollback(state);
+	return -1;
+}
+
+/* Keeps in the state how it ended; attendant NULL: before it began. 0, or -1 when the database is busy. */
+static int record_end(
+	struct service *service, struct mailbox_state *mailbox, struct attendant *attendant, const struct log *log, const struct error *err)
+{
+	struct mailbox_state before = *mailbox;
+	struct error problem;
+	int64_t now = clock_wall_s();
+	uint32_t random;
+
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		random = (uint32_t)now;
+	health_note(mailbox, err, now, random);
+	if (store_end(service->state, mailbox, attendant, &problem) < 0) {
+		if (problem.kind == ERR_TEMP) {
+			*mailbox = before;
+			return -1;
+		}
+		service_state_failed(service, &problem);
+	}
+	health_log(&before, mailbox, service->attended, log, err);
+	if (attendant != NULL)
+		destinations_log_accepted(attendant);
+	return 0;
+}
+
+static int on_ending_retry(sd_event_source *source, uint64_t when_us, void *context)
+{
+	struct attendant *attendant = context;
+
+	(void)source;
+	(void)when_us;
+	attendant->service->finished(attendant->service, attendant, &attendant->result);
+	return 0;
+}
+
+static void finish_later(struct attendant *attendant)
+{
+	struct service *service = attendant->service;
+
+	attendant->retry_event = sd_event_source_disable_unref(attendant->retry_event);
+	if (sd_event_add_time_relative(
+		    service->event, &attendant->retry_event, CLOCK_MONOTONIC, BUSY_RETRY_MS * 1000, 1000, on_ending_retry, attendant) < 0)
+		service_give_up(service, EX_SOFTWARE);
+}
+
+static struct post *post_of(const struct roster *roster, const struct attendant *attendant)
+{
+	for (unsigned i = 0; i < roster->count; i++)
+		if (roster->posts[i]->attendant == attendant)
+			return roster->posts[i];
+	return NULL;
+}
+
+static void on_finished(struct service *service, struct attendant *attendant, const struct error *err)
+{
+	struct roster *roster = service->roster;
+	struct post *post = post_of(roster, attendant);
+	bool hauling = service->mode == JOB_HAUL, canceled = err->kind == ERR_CANCELED;
+
+	progress_clear();
+	/* Its last outcomes before anything else; if another mailhaul has the database, a little later. */
+	if (hauling && (ledger_commit(service->ledger, NULL) < 0 ||
+			       (!canceled && record_end(service, &attendant->mailbox_state, attendant, &attendant->log, err) < 0))) {
+		finish_later(attendant);
+		return;
+	}
+	post->attendant = NULL;
+	post->state = POST_RESTING;
+	roster->hauling--;
+	roster->driver->ended(roster->context, post, attendant, err);
+	attendant_free(attendant);
+	if (hauling)
+		service_shrink(service, 1);
+	roster_fill(roster);
+}
+
+/* -- starting them -- */
+
+/* A mailbox that somebody else is hauling has not failed; one whose password cannot be read has. */
+static void record_failed_start(struct service *service, const struct post *post, const struct error *err)
+{
+	struct log log = {.key = "mailbox", .value = post->mailbox->name};
+	struct mailbox_state mailbox;
+	struct error problem;
+
+	if (err->kind != ERR_CONFIG || state_mailbox_open(service->state, service->config, post->mailbox, &mailbox, &problem) < 0 ||
+		record_end(service, &mailbox, NULL, &log, err) < 0)
+		log_say(&log, LEVEL_WARNING, "mailbox_failed", "%s", err->text);
+}
+
+/* Behind all others: they need not wait for whoever is hauling this one. */
+static void put_off(struct roster *roster, struct post *post)
+{
+	post->put_off = true;
+	post->turn = ++roster->turns;
+	post->not_before_ns = clock_monotonic_ns() + (int64_t)(LOCK_RETRY_MS * deadline_factor() * NS_PER_MS);
+}
+
+/* -1: another mailhaul has the database for a moment. */
+static int start(struct roster *roster, struct post *post)
+{
+	struct error err = {0};
+
+	if (attendant_start(roster->service, post->mailbox, post->insistent, &post->attendant, &err) == 0) {
+		post->state = POST_HAULING;
+		roster->hauling++;
+		roster->busy = 0;
+		return 0;
+	}
+	post->attendant = NULL;
+	if (err.kind == ERR_TEMP && err.scope == SCOPE_PROGRAM && ++roster->busy < BUSY_RETRIES_MAX)
+		return -1;
+	if (err.code == LOCK_HELD && err.scope == SCOPE_MAILBOX && roster->driver->waits_for(roster->context, post, &err)) {
+		put_off(roster, post);
+		return 0;
+	}
+	post->state = POST_RESTING;
+	progress_clear();
+	if (roster->service->mode == JOB_HAUL)
+		record_failed_start(roster->service, post, &err);
+	roster->driver->ended(roster->context, post, NULL, &err);
+	return 0;
+}
+
+static struct post *next_to_start(const struct roster *roster)
+{
+	int64_t now = clock_monotonic_ns();
+	struct post *next = NULL;
+
+	if (roster->closed || roster->hauling >= roster->places)
+		return NULL;
+	for (unsigned i = 0; i < roster->count; i++) {
+		struct post *post = roster->posts[i];
+
+		if (post->state == POST_WAITING && post->not_before_ns <= now && (next == NULL || post->turn < next->turn))
+			next = post;
+	}
+	return next;
+}
+
+static int on_retry(sd_event_source *source, uint64_t when_us, void *context)
+{
+	(void)source;
+	(void)when_us;
+	roster_fill(context);
+	return 0;
+}
+
+static void fill_again_in(struct roster *roster, int64_t delay_ns)
+{
+	roster->retry = sd_event_source_disable_unref(roster->retry);
+	if (sd_event_add_time_relative(roster->service->event, &roster->retry, CLOCK_MONOTONIC, delay_ns > 0 ? (uint64_t)delay_ns / 1000 : 0, 1000,
+		    on_retry, roster) < 0)
+		service_give_up(roster->service, EX_SOFTWARE);
+}
+
+/* For those that may not start before some time. */
+static void fill_again_when_due(struct roster *roster)
+{
+	int64_t earliest = INT64_MAX;
+
+	for (unsigned i = 0; i < roster->count; i++)
+		if (roster->posts[i]->state == POST_WAITING && roster->posts[i]->not_before_ns != 0 && roster->posts[i]->not_before_ns < earliest)
+			earliest = roster->posts[i]->not_before_ns;
+	if (earliest != INT64_MAX)
+		fill_again_in(roster, earliest - clock_monotonic_ns());
+}
+
+void roster_fill(struct roster *roster)
+{
+	struct post *post;
+
+	while ((post = next_to_start(roster)) != NULL) {
+		if (!roster->driver->may_start(roster->context, post)) {
+			post->state = POST_RESTING;
+		} else if (start(roster, post) < 0) {
+			fill_again_in(roster, BUSY_RETRY_MS * NS_PER_MS);
+			return;
+		}
+	}
+	if (!roster->closed && roster->hauling < roster->places)
+		fill_again_when_due(roster);
+	if (roster->hauling == 0 && (roster->closed || !roster_has_waiting(roster)))
+		roster->driver->idle(roster->context);
+}
+
+void roster_want(struct roster *roster, struct post *post, bool insistent)
+{
+	post->insistent |= insistent;
+	if (post->state != POST_RESTING)
+		return;
+	post->insistent = insistent;
+	post->state = POST_WAITING;
+	post->put_off = false;
+	post->not_before_ns = 0;
+	post->turn = ++roster->turns;
+}
+
+bool roster_has_waiting(const struct roster *roster)
+{
+	for (unsigned i = 0; i < roster->count; i++)
+		if (roster->posts[i]->state == POST_WAITING)
+			return true;
+	return false;
+}
+
+/* -- the whole -- */
+
+void roster_init(struct roster *roster, struct service *service, const struct roster_driver *driver, void *context)
+{
+	*roster = (struct roster){.service = service, .driver = driver, .context = context, .places = 1};
+	service->roster = roster;
+	service->finished = on_finished;
+}
+
+struct post *roster_add(struct roster *roster, const struct mailbox_config *mailbox)
+{
+	struct post *post = xcalloc(1, sizeof(*post));
+
+	post->mailbox = mailbox;
+	roster->posts = xreallocarray(roster->posts, roster->count + 1, sizeof(struct post *));
+	roster->posts[roster->count++] = post;
+	return post;
+}
+
+struct post *roster_find(const struct roster *roster, const char *name)
+{
+	for (unsigned i = 0; i < roster->count; i++)
+		if (strcmp(roster->posts[i]->mailbox->name, name) == 0)
+			return roster->posts[i];
+	return NULL;
+}
+
+void roster_stop(struct roster *roster)
+{
+	roster->closed = true;
+	for (unsigned i = 0; i < roster->count; i++)
+		if (roster->posts[i]->attendant != NULL)
+			attendant_stop(roster->posts[i]->attendant);
+}
+
+void roster_kill(struct roster *roster)
+{
+	for (unsigned i = 0; i < roster->count; i++)
+		if (roster->posts[i]->attendant != NULL)
+			attendant_kill(roster->posts[i]->attendant);
+}
+
+void roster_done(struct roster *roster)
+{
+	for (unsigned i = 0; i < roster->count; i++) {
+		attendant_free(roster->posts[i]->attendant);
+		free(roster->posts[i]);
+	}
+	free(roster->posts);
+	sd_event_source_disable_unref(roster->retry);
+	*roster = (struct roster){0};
+}

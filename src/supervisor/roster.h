@@ -1,0 +1,67 @@
+/* roster.h - the mailboxes that are to be served. Each has a post here, and at most one session at a time; whoever waits gets a place in turn. What
+ * drives the roster says which posts are wanted, and hears how each session ended. */
+#ifndef MAILHAUL_SUPERVISOR_ROSTER_H
+#define MAILHAUL_SUPERVISOR_ROSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+struct attendant;
+struct error;
+struct mailbox_config;
+struct service;
+
+enum post_state { POST_RESTING, POST_WAITING, POST_HAULING };
+
+struct post {
+	const struct mailbox_config *mailbox;
+	enum post_state state;
+	bool insistent;              /* a person wants it now, whatever has failed before */
+	bool put_off;                /* somebody else is hauling it; it waits for that */
+	uint64_t turn;               /* POST_WAITING: the lowest is next */
+	int64_t not_before_ns;       /* POST_WAITING: CLOCK_MONOTONIC, or 0 */
+	struct attendant *attendant; /* POST_HAULING, else NULL */
+};
+
+struct roster_driver {
+	/* There is a place for it. False: it goes back to rest, and has no session. */
+	bool (*may_start)(void *, struct post *);
+	/* Somebody else is hauling it, why says who. True: it waits for that; false: this is how it ended. */
+	bool (*waits_for)(void *, struct post *, const struct error *why);
+	/* ERR_NONE: well. attendant NULL: there was no session. Health is on record. */
+	void (*ended)(void *, struct post *, const struct attendant *attendant, const struct error *err);
+	/* Nobody waits any more, or may start, and nobody hauls. Not called from within roster_want. */
+	void (*idle)(void *);
+};
+
+struct roster {
+	struct service *service;
+	const struct roster_driver *driver;
+	void *context; /* the driver's */
+	struct post **posts;
+	unsigned count, hauling, places;
+	bool closed;    /* nobody starts any more */
+	uint64_t turns; /* given out so far */
+	unsigned busy;  /* starts in a row that found the database taken */
+	sd_event_source *retry;
+};
+
+/* The driver is borrowed. The service calls the roster when a session is over. */
+void roster_init(struct roster *roster, struct service *service, const struct roster_driver *driver, void *context);
+/* Ends all sessions where they are. Fine on all-zero. */
+void roster_done(struct roster *roster);
+
+/* At rest. The roster owns the post, the caller keeps mailbox alive. */
+struct post *roster_add(struct roster *roster, const struct mailbox_config *mailbox);
+struct post *roster_find(const struct roster *roster, const char *name); /* NULL: there is none */
+/* It has a session as soon as there is a place; nothing for one that waits or hauls. roster_fill gives out the places. */
+void roster_want(struct roster *roster, struct post *post, bool insistent);
+void roster_fill(struct roster *roster);
+bool roster_has_waiting(const struct roster *roster);
+
+void roster_stop(struct roster *roster); /* nobody starts any more, and who hauls leaves at the next message boundary */
+void roster_kill(struct roster *roster); /* now */
+
+#endif
