@@ -213,6 +213,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant.c \
 	src/supervisor/attendant.h \
+	src/supervisor/credential.c \
+	src/supervisor/credential.h \
 	src/supervisor/destinations.c \
 	src/supervisor/destinations.h \
 	src/supervisor/health.c \

@@ -31,6 +31,13 @@ uint32_t backoff_jittered(uint32_t seconds, uint32_t random)
 	return (uint32_t)(seconds - fifth + (((2 * fifth + 1) * random) >> 32));
 }
 
+uint32_t backoff_delay_s(enum backoff_clock clock, unsigned failures, uint32_t random)
+{
+	uint32_t seconds = backoff_s(clock, failures);
+
+	return backoff_jittered(seconds, clock == BACKOFF_LOGIN ? random | UINT32_C(0x80000000) : random);
+}
+
 bool backoff_is_over(enum backoff_clock clock, int64_t until_s, int64_t now_s)
 {
 	uint64_t longest = steps[clock][STEPS - 1];

@@ -32,6 +32,8 @@ uint32_t backoff_s(enum backoff_clock clock, unsigned failures);
 enum backoff_clock backoff_clock_of(enum error_kind kind);
 /* +-20 % of it, from 32 random bits. */
 uint32_t backoff_jittered(uint32_t seconds, uint32_t random);
+/* Both together. Between refused logins jitter only adds: providers count attempts, and lock the account when they are too many. */
+uint32_t backoff_delay_s(enum backoff_clock clock, unsigned failures, uint32_t random);
 /* A stored time that is further away than the longest interval of its clock, jitter included (the wall clock jumped), counts as over. */
 bool backoff_is_over(enum backoff_clock clock, int64_t until_s, int64_t now_s);
 

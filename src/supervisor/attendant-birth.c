@@ -15,6 +15,7 @@
 #include "config/password.h"
 #include "dest/maildir.h"
 #include "supervisor/attendant.h"
+#include "supervisor/credential.h"
 
 /* A command that asks a key ring may wait for a person, but not for ever. */
 #define PASSWORD_COMMAND_S 60
@@ -40,7 +41,7 @@ static int dest_index(struct job *job, const struct config *config, const char *
 static void add_target(struct attendant *attendant, const char *destination, const char *recipient)
 {
 	struct job *job = &attendant->job;
-	int dest = dest_index(job, attendant->service->config, destination);
+	int dest = dest_index(job, attendant->config, destination);
 
 	if (dest < 0 || job->target_count == TARGETS_MAX)
 		return;
@@ -57,7 +58,7 @@ static void add_open_target(void *context, const char *destination, const char *
 
 static void add_configured_targets(struct attendant *attendant, const char *destination)
 {
-	const struct dest_config *dest = config_destination(attendant->service->config, destination);
+	const struct dest_config *dest = config_destination(attendant->config, destination);
 	char *const *recipients = config_recipients(attendant->mailbox, dest);
 
 	if (recipients == NULL)
@@ -133,7 +134,7 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 		.mode = service->mode,
 		.trace = service->trace != NULL && strcmp(service->trace, mailbox->name) == 0,
 		.log_level = log_max_level(),
-		.sandbox = service->config->sandbox,
+		.sandbox = attendant->config->sandbox,
 		.host = service->host,
 		.installation = (char *)(uintptr_t)state_installation(service->state),
 		.mailbox = mailbox,
@@ -263,6 +264,8 @@ int attendant_gather_secrets(struct attendant *attendant, struct error *err)
 		secret = password_read(password, err);
 		if (secret == NULL)
 			return for_destination(attendant, err);
+		if (attendant->next_secret == 0)
+			attendant->credential = credential_print(attendant->service, secret);
 		attendant->secret_fds[attendant->next_secret] = put_into_pipe(secret, err);
 		secret_free(secret);
 		if (attendant->secret_fds[attendant->next_secret] < 0)

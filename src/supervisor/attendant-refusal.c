@@ -33,7 +33,7 @@ static void make_rule(const struct attendant *attendant, struct state_target *ta
 	*ret_rule = (struct refusal_rule){.what = mailbox->on_refuse.what, .targets = targets};
 	if (ret_rule->what != REFUSE_DELIVER_TO)
 		return;
-	dest = config_destination(attendant->service->config, mailbox->on_refuse.destination);
+	dest = config_destination(attendant->config, mailbox->on_refuse.destination);
 	assert(dest != NULL); /* validate.c */
 	recipients = config_recipients(mailbox, dest);
 	if (recipients == NULL)

@@ -240,7 +240,7 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 	if (result < 0)
 		return -1;
 	if (answer.id != 0 && !attendant->marked)
-		marker_write(service->config, service->state, clock_wall_s());
+		marker_write(attendant->config, service->state, clock_wall_s());
 	attendant->marked |= answer.id != 0;
 	answer.count = unmatched;
 	attendant_send(attendant, &answer, NULL, 0);

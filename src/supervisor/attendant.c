@@ -387,6 +387,7 @@ int attendant_start(
 	int result;
 
 	attendant->service = service;
+	attendant->config = service->config;
 	attendant->mailbox = mailbox;
 	attendant->insistent = insistent;
 	attendant->started_s = clock_wall_s();

@@ -65,6 +65,7 @@ struct program {
 
 struct attendant {
 	struct service *service;
+	const struct config *config; /* of the time when it started; the service may have another by now */
 	const struct mailbox_config *mailbox;
 	struct mailbox_state mailbox_state;
 	int64_t started_s; /* wall clock */
@@ -74,7 +75,8 @@ struct attendant {
 	bool insistent;               /* back-offs of its destinations are not obeyed: each is tried once */
 	/* Destinations of the job, bit i is number i: failed in this session; accepted mail that is not noted yet; as noted, for the log. */
 	uint64_t failed, accepted, recovered;
-	bool rested; /* some destination was left out */
+	bool rested;         /* some destination was left out */
+	uint64_t credential; /* fingerprint of the mailbox's password; 0: a program has given it to the worker */
 	int lock_fd, channel_fd;
 	int old_lock_fd;     /* of the name that it had before it was renamed, for as long as somebody may know it by that; or -1 */
 	int64_t *folder_ids; /* per folder of the configuration (POP3: one), 0: not opened yet */

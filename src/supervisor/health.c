@@ -21,7 +21,7 @@ void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t
 	if (is_trouble_of_the_mailbox(err)) {
 		mailbox->failures++;
 		mailbox->clock = backoff_clock_of(err->kind);
-		mailbox->retry_at = now_s + backoff_jittered(backoff_s((enum backoff_clock)mailbox->clock, mailbox->failures), random);
+		mailbox->retry_at = now_s + backoff_delay_s((enum backoff_clock)mailbox->clock, mailbox->failures, random);
 	} else {
 		mailbox->failures = 0;
 		mailbox->retry_at = 0;
@@ -74,7 +74,7 @@ void health_note_destination(struct destination_state *destination, const struct
 	if (destination->failures++ == 0)
 		destination->down_since = now_s;
 	destination->clock = backoff_clock_of(err->kind);
-	destination->retry_at = now_s + backoff_jittered(backoff_s((enum backoff_clock)destination->clock, destination->failures), random);
+	destination->retry_at = now_s + backoff_delay_s((enum backoff_clock)destination->clock, destination->failures, random);
 	destination->last_error_kind = (int)err->kind;
 	destination->last_error_at = now_s;
 	snprintf(destination->last_error, sizeof(destination->last_error), "%s", err->text);

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
+#include "supervisor/credential.h"
 #include "supervisor/destinations.h"
 #include "supervisor/progress.h"
 #include "supervisor/roster.h"
@@ -46,7 +47,7 @@ static bool may_start(void *context, struct post *post)
 		return true;
 	if (state_mailbox_look(once->service->state, post->mailbox, &mailbox, &err) < 0)
 		return true; /* starting it will say what is wrong */
-	if (!schedule_is_due(&mailbox, post->insistent, clock_wall_s()))
+	if (!schedule_is_due(&mailbox, post->insistent, clock_wall_s()) && !credential_was_replaced(once->service, post->mailbox, &mailbox))
 		return refuse_turn(once, post, policy_exit_code((enum error_kind)mailbox.last_error_kind, SCOPE_MAILBOX),
 			"not tried now, because it failed before; name it on the command line to try at once");
 	if (!post->insistent && destinations_all_rest(once->service, post->mailbox))

@@ -46,6 +46,8 @@ static int record_end(
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		random = (uint32_t)now;
 	health_note(mailbox, err, now, random);
+	if (err->kind == ERR_AUTH && err->scope == SCOPE_MAILBOX && attendant != NULL)
+		mailbox->credential = attendant->credential;
 	if (store_end(service->state, mailbox, attendant, &problem) < 0) {
 		if (problem.kind == ERR_TEMP) {
 			*mailbox = before;

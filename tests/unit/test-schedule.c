@@ -42,11 +42,154 @@ static void test_places(void **unused)
 	assert_int_equal(schedule_places(5000, 3), 1000);
 }
 
+/* -- the daemon's clock, over simulated weeks -- */
+
+#define S INT64_C(1000000000)
+#define MINUTE (60 * S)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+#define BOOT (90 * S)
+
+/* A good enough source of bits, and the same in each run. */
+static uint32_t next_random(uint64_t *seed)
+{
+	*seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t)(*seed >> 32);
+}
+
+struct life {
+	uint64_t seed;
+	struct schedule_past past;
+	unsigned polls;
+	int64_t shortest_ns, longest_ns; /* between two beginnings */
+};
+
+static void live_through(struct life *life, int64_t now, int64_t session_ns, int64_t period_ns, int64_t minimum_ns)
+{
+	int64_t next;
+
+	life->past.started_ns = now;
+	life->past.ended_ns = now + session_ns;
+	next = schedule_next_ns(&life->past, period_ns, minimum_ns, next_random(&life->seed));
+	assert_true(next > life->past.ended_ns);
+	if (life->polls++ == 0 || next - now < life->shortest_ns)
+		life->shortest_ns = next - now;
+	if (next - now > life->longest_ns)
+		life->longest_ns = next - now;
+	life->past.started_ns = next;
+}
+
+static void test_weeks_of_polls(void **unused)
+{
+	static const struct {
+		int64_t period_ns, session_ns, minimum_ns;
+		unsigned least, most; /* polls in two weeks */
+		int64_t shortest_ns, longest_ns;
+	} cases[] = {
+		{5 * MINUTE, 2 * S, 0, 3950, 4110, 270 * S, 330 * S}, {5 * MINUTE, 0, 0, 3950, 4110, 270 * S, 330 * S},
+		{DAY, 10 * S, 0, 13, 16, 21 * HOUR, 27 * HOUR}, {10 * S, S, 0, 118000, 124000, 9 * S, 11 * S},
+		{5 * MINUTE, S, 15 * MINUTE, 1200, 1345, 15 * MINUTE + S, 17 * MINUTE},               /* the provider's minimum, and never less */
+		{5 * MINUTE, 10 * MINUTE, 0, 1900, 1925, 10 * MINUTE + 30 * S, 10 * MINUTE + 30 * S}, /* it never gets done, and still breathes */
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct life life = {.seed = i + 1};
+
+		for (int64_t now = BOOT; now < BOOT + 14 * DAY; now = life.past.started_ns)
+			live_through(&life, now, cases[i].session_ns, cases[i].period_ns, cases[i].minimum_ns);
+		assert_in_range(life.polls, cases[i].least, cases[i].most);
+		assert_in_range(life.shortest_ns, cases[i].shortest_ns, cases[i].longest_ns);
+		assert_in_range(life.longest_ns, cases[i].shortest_ns, cases[i].longest_ns);
+	}
+}
+
+/* Whatever poll_every says, and whatever the jitter does. */
+static void test_weeks_of_refused_logins(void **unused)
+{
+	static const int64_t periods[] = {10 * S, 5 * MINUTE, HOUR, DAY};
+
+	(void)unused;
+	for (size_t i = 0; i < ARRAY_SIZE(periods); i++) {
+		uint64_t seed = i + 1;
+		struct schedule_past past = {0};
+		unsigned attempts = 0, early = 0;
+		int64_t now = BOOT, next;
+
+		for (; now < BOOT + 28 * DAY; now = next, attempts++) {
+			early += now < BOOT + 6 * HOUR;
+			past = (struct schedule_past){.started_ns = now, .ended_ns = now + S, .failures = past.failures + 1};
+			past.back_off_ns = S * backoff_delay_s(BACKOFF_LOGIN, past.failures, next_random(&seed));
+			next = schedule_next_ns(&past, periods[i], 0, next_random(&seed));
+			if (past.failures > 3)
+				assert_true(next - now >= 6 * HOUR);
+		}
+		assert_in_range(early, 1, 8);
+		assert_true(attempts >= 28); /* it is never given up */
+	}
+}
+
+/* A network that is down is tried soon, then at most as often as it would be if it worked; and the first success ends all that. */
+static void test_a_flaky_network(void **unused)
+{
+	struct schedule_past past = {.started_ns = BOOT, .ended_ns = BOOT + S, .failures = 1, .back_off_ns = 10 * S};
+
+	(void)unused;
+	assert_int_equal(schedule_next_ns(&past, HOUR, 0, 0), BOOT + 11 * S);
+	past.failures = 4;
+	past.back_off_ns = 10 * MINUTE;
+	assert_int_equal(schedule_next_ns(&past, HOUR, 0, 0), BOOT + HOUR - HOUR / 10);
+	assert_int_equal(schedule_next_ns(&past, MINUTE, 0, 0), BOOT + S + 10 * MINUTE);
+	past.failures = 1; /* a login may have been counted by the provider, though it failed */
+	assert_true(schedule_next_ns(&past, HOUR, 15 * MINUTE, 0) >= BOOT + S + 15 * MINUTE);
+	past.failures = 0;
+	past.back_off_ns = 0;
+	assert_in_range(schedule_next_ns(&past, HOUR, 0, UINT32_MAX), BOOT + HOUR, BOOT + HOUR + HOUR / 10);
+}
+
+static void test_starting_together(void **unused)
+{
+	uint64_t seed = 1;
+	int64_t last = -1;
+
+	(void)unused;
+	assert_int_equal(schedule_spread_ns(0, 1, 5 * MINUTE, UINT32_MAX), 0);
+	for (unsigned i = 0; i < 1000; i++) { /* in order, never two at once, at most so many in any second */
+		int64_t wait = schedule_spread_ns(i, 1000, DAY, next_random(&seed));
+
+		assert_true(wait > last);
+		assert_in_range(wait, i == 0 ? 0 : S * (2 * i - 1) / 8, S * i / 4);
+		last = wait;
+	}
+	for (unsigned i = 0; i < 1000; i++) /* each is served within its first period */
+		assert_in_range(schedule_spread_ns(i, 1000, 10 * S, next_random(&seed)), 0, 10 * S);
+}
+
+static void test_provider_minimum(void **unused)
+{
+	static char webde[] = "POP3.web.de", other[] = "pop3.web.de.example";
+	struct mailbox_config mailbox = {.protocol = PROTOCOL_POP3, .server.endpoint.host = webde};
+
+	(void)unused;
+	assert_int_equal(schedule_provider_minimum_s(&mailbox), 900);
+	mailbox.server.endpoint.host = other;
+	assert_int_equal(schedule_provider_minimum_s(&mailbox), 0);
+	mailbox.server.endpoint.host = NULL;
+	assert_int_equal(schedule_provider_minimum_s(&mailbox), 0);
+	mailbox = (struct mailbox_config){.protocol = PROTOCOL_IMAP, .server.endpoint.host = webde};
+	assert_int_equal(schedule_provider_minimum_s(&mailbox), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_back_off_holds_for_timers_only),
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_weeks_of_polls),
+		cmocka_unit_test(test_weeks_of_refused_logins),
+		cmocka_unit_test(test_a_flaky_network),
+		cmocka_unit_test(test_starting_together),
+		cmocka_unit_test(test_provider_minimum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
