@@ -168,6 +168,8 @@ src_libmailhaul_a_SOURCES = \
 	src/policy/policy.h \
 	src/policy/refusal.c \
 	src/policy/refusal.h \
+	src/policy/renumbering.c \
+	src/policy/renumbering.h \
 	src/state/apply.c \
 	src/state/clock.c \
 	src/state/clock.h \

@@ -45,6 +45,7 @@ UNIT_TESTS = \
 	tests/unit/test-received \
 	tests/unit/test-record \
 	tests/unit/test-refusal \
+	tests/unit/test-renumbering \
 	tests/unit/test-sasl \
 	tests/unit/test-schedule \
 	tests/unit/test-schema \
