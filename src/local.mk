@@ -178,6 +178,7 @@ src_libmailhaul_a_SOURCES = \
 	src/state/destination.c \
 	src/state/dump.c \
 	src/state/dump.h \
+	src/state/epoch.c \
 	src/state/export.c \
 	src/state/folder.c \
 	src/state/host.c \
@@ -193,6 +194,7 @@ src_libmailhaul_a_SOURCES = \
 	src/state/plan.c \
 	src/state/refetch.c \
 	src/state/refused.c \
+	src/state/renumbering.c \
 	src/state/report.c \
 	src/state/reserve.c \
 	src/state/reserve.h \
@@ -211,6 +213,7 @@ src_libmailhaul_a_SOURCES = \
 	src/spawner/spawner.c \
 	src/spawner/spawner.h \
 	src/supervisor/attendant-birth.c \
+	src/supervisor/attendant-identity.c \
 	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant.c \
@@ -240,12 +243,16 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/supervisor.c \
 	src/supervisor/supervisor.h \
 	src/worker/inspect.c \
+	src/worker/known.c \
+	src/worker/known.h \
 	src/worker/nouidl.c \
 	src/worker/nouidl.h \
 	src/worker/outlet.c \
 	src/worker/outlet.h \
 	src/worker/plan.c \
 	src/worker/plan.h \
+	src/worker/recognize.c \
+	src/worker/recognize.h \
 	src/worker/seal.c \
 	src/worker/seal.h \
 	src/worker/session.c \
@@ -259,6 +266,7 @@ src_libmailhaul_a_SOURCES = \
 	src/worker/transfer.h \
 	src/worker/worker.c \
 	src/worker/worker.h \
+	src/command/accept.c \
 	src/command/command.h \
 	src/command/common.c \
 	src/command/forget.c \

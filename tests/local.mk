@@ -85,6 +85,7 @@ FLOW_TESTS = \
 	tests/flow/test-attendant \
 	tests/flow/test-decisions \
 	tests/flow/test-destinations \
+	tests/flow/test-identity \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \
 	tests/flow/test-imap \

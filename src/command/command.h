@@ -59,6 +59,7 @@ int command_check(const struct options *options, struct spawner *spawner);
 int command_list(const struct options *options, struct spawner *spawner);
 int command_status(const struct options *options, struct spawner *spawner);
 int command_state(const struct options *options, struct spawner *spawner);
+int command_accept(const struct options *options, struct spawner *spawner);
 int command_held(const struct options *options, struct spawner *spawner);
 int command_refetch(const struct options *options, struct spawner *spawner);
 int command_forget(const struct options *options, struct spawner *spawner);

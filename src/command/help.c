@@ -12,6 +12,7 @@ const struct command commands[] = {
 		false, command_held},
 	{"refetch", "NAME --since DATE | UID...", "haul messages again", false, false, command_refetch},
 	{"forget", "NAME [--yes]", "forget what was hauled from a mailbox", false, false, command_forget},
+	{"accept", "NAME...", "go on with a mailbox that stopped because its messages were renumbered", false, false, command_accept},
 	{"state", "export [FILE] | import FILE", "what mailhaul knows, as text: to keep, to move, to repair", true, false, command_state},
 	{NULL, NULL, NULL, false, false, NULL},
 };

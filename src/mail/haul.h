@@ -47,11 +47,12 @@ struct haul {
 	uint32_t seq;            /* of its last durable record */
 	struct message *message; /* HAUL_SPOOLED up to the last verdict, else NULL; owned */
 	struct error error;      /* why it was not fetched (kind ERR_NONE: nothing wrong) */
-	bool oversized;          /* error says it is over max_message: held, not retried as broken */
-	const void *origin;      /* of whoever made it; not looked at here */
-	unsigned unoffered;      /* deliveries that wait for their first offer */
-	unsigned unsettled;      /* deliveries that still lack a verdict */
-	bool disposable;         /* every target has it; set when the last verdict is in */
+	bool header_only;   /* asked for without its body, to be recognised by its trace. IMAP only: POP3 has TOP, which truncates or marks as read */
+	bool oversized;     /* error says it is over max_message: held, not retried as broken */
+	const void *origin; /* of whoever made it; not looked at here */
+	unsigned unoffered; /* deliveries that wait for their first offer */
+	unsigned unsettled; /* deliveries that still lack a verdict */
+	bool disposable;    /* every target has it; set when the last verdict is in */
 	unsigned delivery_count;
 	struct delivery *deliveries; /* owned */
 };

@@ -77,20 +77,22 @@ static imap_done_fn fetched;
 static void add_command(struct imap *imap, struct haul_queue *queue, size_t max_count)
 {
 	struct imap_command *command = imap_begin(imap, fetched, NULL);
+	bool header_only = STAILQ_FIRST(queue)->header_only;
 	uint32_t uids[COMMAND_MESSAGES_MAX];
 	struct str set = {0};
 	struct haul *haul;
 	uint64_t bytes = 0;
 	size_t count = 0;
 
-	while (count < max_count && (haul = STAILQ_FIRST(queue)) != NULL && (count == 0 || bytes + haul->announced <= COMMAND_BYTES_MAX)) {
+	while (count < max_count && (haul = STAILQ_FIRST(queue)) != NULL && haul->header_only == header_only &&
+		(count == 0 || bytes + haul->announced <= COMMAND_BYTES_MAX)) {
 		STAILQ_REMOVE_HEAD(queue, next);
 		STAILQ_INSERT_TAIL(&command->hauls, haul, next);
 		bytes += haul->announced; /* no overflow: each is at most max_message */
 		uids[count++] = haul->uid;
 	}
 	imap_write_set(&set, uids, count);
-	wire_addf(imap->source.wire, "UID FETCH %s (UID BODY.PEEK[])\r\n", str_text(&set));
+	wire_addf(imap->source.wire, "UID FETCH %s (UID BODY.PEEK[%s])\r\n", str_text(&set), header_only ? "HEADER" : "");
 	str_done(&set);
 	imap->fetches++;
 }
@@ -131,16 +133,19 @@ uint64_t imap_fetch_awaited(const struct imap *imap)
 	return oldest != NULL ? awaited_of(oldest) : 0;
 }
 
-/* The message with this UID that was asked for and has no answer yet, and the command that asked. */
-static struct haul *find_haul(struct imap *imap, uint64_t uid, struct imap_command **ret_command)
+/* The message that was asked for in this form and has no answer yet, and the command that asked. */
+static struct haul *find_haul(struct imap *imap, const struct imap_fetch *fetch, struct imap_command **ret_command)
 {
 	struct haul *haul;
 
+	if (!fetch->has_uid)
+		return NULL;
 	for (size_t i = 0; i < IMAP_OUTSTANDING_MAX; i++) {
 		if (imap->commands[i].number == 0)
 			continue;
 		STAILQ_FOREACH(haul, &imap->commands[i].hauls, next)
-			if (haul->uid == uid && haul->message == NULL && haul->error.kind == ERR_NONE) {
+			if (haul->uid == fetch->uid && haul->header_only == fetch->is_header && haul->message == NULL &&
+				haul->error.kind == ERR_NONE) {
 				*ret_command = &imap->commands[i];
 				return haul;
 			}
@@ -153,7 +158,7 @@ int imap_body_begin(struct imap *imap, struct error *err)
 {
 	const struct imap_fetch *fetch = &imap->parser.response.fetch;
 	struct imap_command *command;
-	struct haul *haul = fetch->has_uid ? find_haul(imap, fetch->uid, &command) : NULL;
+	struct haul *haul = find_haul(imap, fetch, &command);
 
 	if (fetch->body_size > max_message(imap)) {
 		if (haul != NULL) {
@@ -190,7 +195,7 @@ static int take_quoted(struct imap *imap, struct error *err)
 static int match(struct imap *imap, const struct imap_fetch *fetch, struct error *err)
 {
 	struct imap_command *command;
-	struct haul *haul = fetch->has_uid && fetch->body != IMAP_BODY_NONE ? find_haul(imap, fetch->uid, &command) : NULL;
+	struct haul *haul = fetch->body != IMAP_BODY_NONE ? find_haul(imap, fetch, &command) : NULL;
 
 	if (haul == NULL)
 		return 0;

@@ -7,7 +7,7 @@
 #include "source/imap-token.h"
 
 /* What the next token of a FETCH is: its list, the name of an item, the value of one, something inside a value that is a list; nothing more. */
-enum item { ITEM_BEGIN, ITEM_NAME, ITEM_UID, ITEM_SIZE, ITEM_DATE, ITEM_MESSAGE, ITEM_OTHER, ITEM_IN_LIST, ITEM_END };
+enum item { ITEM_BEGIN, ITEM_NAME, ITEM_UID, ITEM_SIZE, ITEM_DATE, ITEM_MESSAGE, ITEM_HEADER, ITEM_OTHER, ITEM_IN_LIST, ITEM_END };
 
 static enum imap_parsed broken(struct error *err, const char *what)
 {
@@ -26,7 +26,8 @@ static enum item item_of(const struct imap_token *name)
 	static const struct {
 		const char *name;
 		enum item item;
-	} items[] = {{"UID", ITEM_UID}, {"RFC822.SIZE", ITEM_SIZE}, {"INTERNALDATE", ITEM_DATE}, {"BODY[]", ITEM_MESSAGE}};
+	} items[] = {
+		{"UID", ITEM_UID}, {"RFC822.SIZE", ITEM_SIZE}, {"INTERNALDATE", ITEM_DATE}, {"BODY[]", ITEM_MESSAGE}, {"BODY[HEADER]", ITEM_HEADER}};
 
 	for (size_t i = 0; i < sizeof(items) / sizeof(items[0]); i++)
 		if (imap_token_is(name, items[i].name))
@@ -85,7 +86,11 @@ static const char *take_value(struct imap_parser *parser, const struct imap_toke
 	case ITEM_DATE:
 		fetch->date = value->kind == IMAP_TOKEN_QUOTED ? imap_parse_date(value->text, value->len) : 0;
 		return NULL;
+	case ITEM_HEADER:
+		fetch->is_header = true;
+		return take_message(parser, value);
 	case ITEM_MESSAGE:
+		fetch->is_header = false;
 		return take_message(parser, value);
 	default:
 		return NULL; /* flags and whatever else there is */

@@ -35,6 +35,7 @@ struct imap_fetch {
 	int64_t date; /* wall clock seconds; 0: none, or not a date */
 	enum imap_body body;
 	uint64_t body_size;
+	bool is_header; /* body is BODY[HEADER], and not BODY[] */
 };
 
 /* The pointers lead into the line that was parsed last, and are not NUL-terminated. */
@@ -53,7 +54,7 @@ struct imap_parser {
 	struct imap_response response;
 	struct str quoted;       /* IMAP_BODY_QUOTED: the message */
 	uint64_t literal;        /* octets that follow the line */
-	bool literal_is_message; /* the value of BODY[] */
+	bool literal_is_message; /* the value of BODY[] or BODY[HEADER] */
 
 	/* private: where we are in a response */
 	bool continues;

@@ -225,6 +225,8 @@ int state_apply(struct state *state, int64_t mailbox_id, const struct record *re
 		return apply_unfetched(&step, err);
 	case REC_DISPOSED:
 		return apply_disposed(&step, err);
+	case REC_RECOGNIZE:
+		return message_recognize(state, &step.message, record, err);
 	default:
 		return store_lie(err, "a record of kind %u as a step", (unsigned)record->kind);
 	}

@@ -28,7 +28,8 @@ int state_folder_open(struct state *state, int64_t mailbox_id, const char *name,
 int folder_load(struct state *state, int64_t folder_id, struct folder_row *ret_folder, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT f.id, f.mailbox, f.mark, f.present, f.listed_at, f.epoch, f.uidvalidity, m.protocol"
+		"SELECT f.id, f.mailbox, f.mark, f.present, f.listed_at, f.epoch, f.uidvalidity, m.protocol, f.accepted_epoch, f.renumbered_at, "
+		"f.renumberings"
 		" FROM folder f JOIN mailbox m ON m.id = f.mailbox WHERE f.id = ?1",
 		SQL_NUMBER(folder_id));
 	int found = sql_step(state, row, err);
@@ -45,6 +46,9 @@ int folder_load(struct state *state, int64_t folder_id, struct folder_row *ret_f
 		.epoch = sqlite3_column_int64(row, 5),
 		.uidvalidity = sqlite3_column_int64(row, 6),
 		.protocol = (enum protocol)sqlite3_column_int(row, 7),
+		.accepted_epoch = sqlite3_column_int64(row, 8),
+		.renumbered_at = sqlite3_column_int64(row, 9),
+		.renumberings = (unsigned)sqlite3_column_int64(row, 10),
 	};
 	return 0;
 }

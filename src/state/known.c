@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "policy/policy.h"
 #include "state/store.h"
@@ -10,7 +11,7 @@
 /* A memory file under construction. */
 struct known {
 	struct known_header header;
-	struct str items, keys;
+	struct str items, keys, folders;
 	int64_t target_ids[TARGETS_MAX]; /* 0: nothing was ever planned for it, or it rests */
 	unsigned target_count;
 	int64_t now, least_s, most_s; /* least_s, most_s: the hands of the clock (clock.h) */
@@ -64,9 +65,25 @@ static void add_delivery(struct known *known, struct known_item *item, const str
 }
 
 /* The columns that both queries begin with. */
-#define ITEM_COLUMNS "m.id, m.size, m.date, m.hash, m.key_hash, m.uid, m.disposal"
+#define ITEM_COLUMNS "m.id, m.size, m.date, m.hash, m.origin, m.uid, m.disposal, m.disposal_folder, m.recognition"
 
-static struct known_item read_item(sqlite3_stmt *row)
+/* Its number in the list of names. Nobody moves mail to more than a few folders; what is over the number's range stays owed. */
+static uint8_t folder_number(struct known *known, const char *name)
+{
+	unsigned number = 1;
+
+	if (name[0] == '\0')
+		return 0;
+	for (size_t at = 0; at < known->folders.len; at += strlen(known->folders.data + at) + 1, number++)
+		if (strcmp(known->folders.data + at, name) == 0)
+			return (uint8_t)number;
+	if (number > UINT8_MAX)
+		return 0;
+	str_add(&known->folders, name, strlen(name) + 1);
+	return (uint8_t)number;
+}
+
+static struct known_item read_item(struct known *known, sqlite3_stmt *row)
 {
 	struct known_item item = {
 		.id = (uint64_t)sqlite3_column_int64(row, 0),
@@ -74,10 +91,13 @@ static struct known_item read_item(sqlite3_stmt *row)
 		.date = sqlite3_column_int64(row, 2),
 		.uid = (uint32_t)sqlite3_column_int64(row, 5),
 		.dispose = (uint8_t)sqlite3_column_int(row, 6),
+		.folder = folder_number(known, sql_column_text(row, 7)),
+		.recognition = (uint8_t)sqlite3_column_int(row, 8),
 	};
+	int64_t origin = sqlite3_column_int64(row, 4);
 
 	sql_column_bytes(row, 3, item.hash, sizeof(item.hash));
-	sql_column_bytes(row, 4, item.key, sizeof(item.key));
+	item.origin = origin != 0 ? (uint64_t)origin : item.id;
 	return item;
 }
 
@@ -106,21 +126,21 @@ static int add_undelivered(struct state *state, struct known *known, int64_t fol
 
 	while ((found = sql_step(state, row, err)) > 0) {
 		struct delivery_row delivery = {
-			.target = sqlite3_column_int64(row, 8),
-			.status = (enum delivery_stage)sqlite3_column_int(row, 9),
-			.next_try = sqlite3_column_int64(row, 10),
-			.intent_at = sqlite3_column_int64(row, 11),
-			.doubts = (unsigned)sqlite3_column_int64(row, 12),
-			.intent_clock = sqlite3_column_int64(row, 13),
+			.target = sqlite3_column_int64(row, 10),
+			.status = (enum delivery_stage)sqlite3_column_int(row, 11),
+			.next_try = sqlite3_column_int64(row, 12),
+			.intent_at = sqlite3_column_int64(row, 13),
+			.doubts = (unsigned)sqlite3_column_int64(row, 14),
+			.intent_clock = sqlite3_column_int64(row, 15),
 		};
 
 		if ((uint64_t)sqlite3_column_int64(row, 0) != item.id) {
 			add_if_due(known, &item);
-			item = read_item(row);
-			if (sqlite3_column_int64(row, 14) != 0)
+			item = read_item(known, row);
+			if (sqlite3_column_int64(row, 16) != 0)
 				item.dispose = DISPOSE_KEEP; /* its retention begins when it is delivered */
 		}
-		if (backoff_is_over(BACKOFF_MESSAGE, sqlite3_column_int64(row, 7), known->now))
+		if (backoff_is_over(BACKOFF_MESSAGE, sqlite3_column_int64(row, 9), known->now))
 			add_delivery(known, &item, &delivery);
 		else
 			item.held_back = 1;
@@ -144,29 +164,38 @@ static int add_owed(struct state *state, struct known *known, int64_t folder_id,
 	int found;
 
 	while ((found = sql_step(state, row, err)) > 0) {
-		struct known_item item = read_item(row);
+		struct known_item item = read_item(known, row);
 
 		add_item(known, &item);
 	}
 	return found;
 }
 
-/* Straight from the index, which has them in order. Left out: tombstones past their time, and of those that vanished before they were delivered:
- * should they be listed again, they are new (plan.c). On POP3 whatever has left: its unique id may mean another message now (RFC 1939 7). */
+/* In the order of the index. Left out: tombstones past their time, and of those that vanished before they were delivered: should they be listed again,
+ * they are new (plan.c). On POP3 whatever has left: its unique id may mean another message now (RFC 1939 7). There sizes are compared with the items'
+ * alone, and the index has all that is asked for; tens of thousands of keys are read at every poll. */
+#define KEYS_IN_ORDER(columns)                                                                                                      \
+	"SELECT key_hash, id, " columns " FROM message WHERE folder = ?1 AND epoch = ?2 AND id NOT IN"                              \
+	" (SELECT g.id FROM message g WHERE g.folder = ?1 AND g." MESSAGE_HAS_LEFT " AND (?5 OR (g.stage = ?4 AND (g.gone_at <= ?3" \
+	"  OR (g.delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = g.id)))))) ORDER BY key_hash"
+
 static int add_keys(struct state *state, struct known *known, const struct folder_row *folder, struct error *err)
 {
-	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT key_hash, id FROM message WHERE folder = ?1 AND epoch = ?2 AND id NOT IN"
-		" (SELECT g.id FROM message g WHERE g.folder = ?1 AND g." MESSAGE_HAS_LEFT " AND (?5 OR (g.stage = ?4 AND (g.gone_at <= ?3"
-		"  OR (g.delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = g.id)))))) ORDER BY key_hash",
-		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(known->least_s - TOMBSTONE_S), SQL_NUMBER(STAGE_GONE),
-		SQL_NUMBER(folder->protocol == PROTOCOL_POP3));
+	bool pop3 = folder->protocol == PROTOCOL_POP3;
+	const struct sql_value values[] = {SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(known->least_s - TOMBSTONE_S),
+		SQL_NUMBER(STAGE_GONE), SQL_NUMBER(pop3)};
+	sqlite3_stmt *row SQL_SCOPED =
+		sql_query_values(state, err, pop3 ? KEYS_IN_ORDER("0, 0") : KEYS_IN_ORDER("size, date"), values, ARRAY_SIZE(values));
 	int found;
 
 	if (folder->present > 0)
 		str_reserve(&known->keys, (size_t)folder->present * sizeof(struct known_key));
 	while ((found = sql_step(state, row, err)) > 0) {
-		struct known_key key = {.id = (uint64_t)sqlite3_column_int64(row, 1)};
+		struct known_key key = {
+			.id = (uint64_t)sqlite3_column_int64(row, 1),
+			.size = (uint32_t)sqlite3_column_int64(row, 2),
+			.date = (uint32_t)sqlite3_column_int64(row, 3),
+		};
 
 		sql_column_bytes(row, 0, key.key, sizeof(key.key));
 		str_add(&known->keys, &key, sizeof(key));
@@ -190,7 +219,8 @@ static bool complete_listing_is_due(const struct folder_row *folder, uint32_t ex
 	return folder->protocol == PROTOCOL_POP3 || folder->present != exists || folder->listed_at > now || now - folder->listed_at >= LISTING_S;
 }
 
-static int collect(struct state *state, struct known *known, const struct folder_row *folder, uint32_t exists, bool all_keys, struct error *err)
+static int collect(
+	struct state *state, struct known *known, const struct folder_row *folder, uint32_t exists, enum known_wish wish, struct error *err)
 {
 	known->header.mark = (uint64_t)folder->mark;
 	known->header.want_complete = complete_listing_is_due(folder, exists, known->now);
@@ -200,7 +230,7 @@ static int collect(struct state *state, struct known *known, const struct folder
 		qsort(known->items.data, known->header.item_count, sizeof(struct known_item), compare_id);
 	if (known->has_exhausted && hold_exhausted(state, folder->id, known->now, err) < 0)
 		return -1;
-	if (all_keys || known->header.want_complete || known->header.first_run)
+	if (wish != KNOWN_ITEMS && (wish == KNOWN_ALL_KEYS || known->header.want_complete || known->header.first_run))
 		return add_keys(state, known, folder, err);
 	return 0;
 }
@@ -210,23 +240,33 @@ static int seal(struct known *known, struct error *err)
 	struct str file = {0};
 	int fd;
 
-	str_reserve(&file, sizeof(known->header) + known->items.len + known->keys.len);
+	known->header.folders_len = (uint32_t)known->folders.len;
+	str_reserve(&file, sizeof(known->header) + known->items.len + known->keys.len + known->folders.len);
 	str_add(&file, &known->header, sizeof(known->header));
 	str_add(&file, known->items.data, known->items.len);
 	str_add(&file, known->keys.data, known->keys.len);
+	str_add(&file, known->folders.data, known->folders.len);
 	fd = fs_sealed("known", file.data, file.len, err);
 	str_done(&file);
 	return fd;
 }
 
-int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, bool all_keys, const struct state_target *targets,
-	unsigned target_count, int64_t now, int *ret_fd, struct error *err)
+/* Without a UIDVALIDITY nobody promises that the UIDs of the last session mean the same messages now. */
+static bool is_renumbered(const struct folder_row *folder, uint64_t uidvalidity, enum known_wish wish)
+{
+	bool unstable = folder->protocol == PROTOCOL_IMAP && uidvalidity == 0 && wish != KNOWN_ITEMS;
+
+	return unstable || folder->uidvalidity != (int64_t)uidvalidity;
+}
+
+int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, enum known_wish wish,
+	const struct state_target *targets, unsigned target_count, int64_t now, int *ret_fd, struct error *err)
 {
 	struct known known = {.target_count = target_count,
 		.now = now,
 		.least_s = state_least_s(state, now),
 		.most_s = state_most_s(state, now),
-		.everything = all_keys};
+		.everything = wish == KNOWN_ALL_KEYS};
 	struct folder_row folder;
 	int result = 0, fd = -1;
 
@@ -239,17 +279,16 @@ int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, ui
 		else if (target_find(state, &targets[i], false, &known.target_ids[i], err) < 0)
 			return -1;
 	known.header.first_run = folder.uidvalidity == FOLDER_UNPLANNED;
-	known.header.uidvalidity = uidvalidity;
-	if (known.header.first_run || folder.uidvalidity == (int64_t)uidvalidity) {
-		result = collect(state, &known, &folder, exists, all_keys, err);
-	} else {
-		known.header.uidvalidity = (uint64_t)folder.uidvalidity;
+	known.header.renumbered = !known.header.first_run && is_renumbered(&folder, uidvalidity, wish);
+	if (known.header.renumbered)
 		known.header.want_complete = 1;
-	}
+	else
+		result = collect(state, &known, &folder, exists, wish, err);
 	if (result == 0)
 		fd = seal(&known, err);
 	str_done(&known.items);
 	str_done(&known.keys);
+	str_done(&known.folders);
 	if (fd < 0)
 		return -1;
 	*ret_fd = fd;

@@ -33,7 +33,7 @@ static int load_deliveries(struct state *state, struct message_row *message, str
 int message_load(struct state *state, uint64_t message_id, struct message_row *ret_message, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT m.id, m.folder, f.mailbox, m.stage, m.disposal, m.delivered_at, m.first_failed_at, m.attempts, m.retention"
+		"SELECT m.id, m.folder, f.mailbox, m.stage, m.disposal, m.delivered_at, m.first_failed_at, m.attempts, m.retention, m.recognition"
 		" FROM message m JOIN folder f ON f.id = m.folder WHERE m.id = ?1",
 		SQL_NUMBER(message_id));
 	int found = sql_step(state, row, err);
@@ -51,6 +51,7 @@ int message_load(struct state *state, uint64_t message_id, struct message_row *r
 	ret_message->first_failed_at = sqlite3_column_int64(row, 6);
 	ret_message->attempts = (unsigned)sqlite3_column_int64(row, 7);
 	ret_message->retention = sqlite3_column_int64(row, 8);
+	ret_message->recognition = (enum recognition)sqlite3_column_int(row, 9);
 	ret_message->delivery_count = 0;
 	return load_deliveries(state, ret_message, err);
 }
@@ -94,9 +95,9 @@ int message_inherit(struct state *state, int64_t old_id, int64_t new_id, struct 
 {
 	if (sql_run(state, err,
 		    "UPDATE message SET (bytes, hash, trace, has_trace, disposal, disposal_folder, retention, delivered_at, delivered_clock, "
-		    "attempts, first_failed_at, next_try, fetch_error) ="
+		    "attempts, first_failed_at, next_try, fetch_error, origin) ="
 		    " (SELECT bytes, hash, trace, has_trace, disposal, disposal_folder, retention, delivered_at, delivered_clock, "
-		    "attempts, first_failed_at, next_try, fetch_error"
+		    "attempts, first_failed_at, next_try, fetch_error, CASE origin WHEN 0 THEN id ELSE origin END"
 		    "  FROM message WHERE id = ?1) WHERE id = ?2",
 		    SQL_NUMBER(old_id), SQL_NUMBER(new_id)) < 0 ||
 		sql_run(state, err, "DELETE FROM delivery WHERE message = ?1", SQL_NUMBER(new_id)) < 0 ||

@@ -1,8 +1,10 @@
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "base/sha256.h"
 #include "state/store.h"
 
@@ -28,6 +30,7 @@ struct planting {
 	const struct after_delivery *disposal;
 	int64_t now, first_id, next_id;
 	int64_t least_s; /* clock.h; what left is kept for so long, however the wall clock jumps */
+	enum recognition recognition;
 };
 
 /* What follows the entry, or NULL if it is cut short. */
@@ -112,13 +115,15 @@ static int insert_message(
 	const struct plan_entry *head = &entry->head;
 
 	if (sql_run(state, err,
-		    "INSERT INTO message (id, folder, epoch, key, key_hash, uid, size, date, stage, disposal, disposal_folder, retention)"
-		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
+		    "INSERT INTO message (id, folder, epoch, key, key_hash, uid, size, date, stage, disposal, disposal_folder, retention, "
+		    "recognition)"
+		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING",
 		    SQL_NUMBER(planting->next_id), SQL_NUMBER(planting->folder.id), SQL_NUMBER(planting->folder.epoch),
 		    SQL_BLOB(entry->key, head->key_len), SQL_BLOB(key_hash, KEY_HASH_BYTES),
 		    SQL_NUMBER(planting->folder.protocol == PROTOCOL_IMAP ? head->uid : 0), SQL_NUMBER(head->size), SQL_NUMBER(head->date),
 		    SQL_NUMBER(head->baseline ? STAGE_BASELINE : STAGE_OPEN), SQL_NUMBER(planting->disposal->what),
-		    SQL_TEXT(planting->disposal->folder), SQL_NUMBER(planting->disposal->retention_s)) < 0)
+		    SQL_TEXT(planting->disposal->folder), SQL_NUMBER(planting->disposal->retention_s),
+		    SQL_NUMBER(head->baseline ? RECOGNITION_NONE : planting->recognition)) < 0)
 		return -1;
 	if (sqlite3_changes(state->db) == 0)
 		return 0;
@@ -146,6 +151,25 @@ static int set_aside(
 		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES));
 }
 
+/* IMAP: a UID never means another message (RFC 9051 2.3.1.1), and servers that rewrite bodies change the size of one. But with another size and another
+ * date it is one all the same: a server that was restored from a backup gives its numbers a second time. */
+static int set_aside_another(
+	struct state *state, struct planting *planting, const uint8_t key_hash[KEY_HASH_BYTES], const struct plan_entry *listed, struct error *err)
+{
+	struct folder_row *folder = &planting->folder;
+
+	if (listed->date == 0)
+		return 0;
+#define IS_ANOTHER "folder = ?1 AND epoch = ?2 AND key_hash = ?3 AND size <> ?4 AND date <> ?5 AND date <> 0"
+	if (sql_run(state, err, "UPDATE message SET stage = ?6, gone_at = ?7 WHERE " IS_ANOTHER " AND gone_at = 0", SQL_NUMBER(folder->id),
+		    SQL_NUMBER(folder->epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES), SQL_NUMBER(listed->size), SQL_NUMBER(listed->date),
+		    SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->least_s)) < 0)
+		return -1;
+	folder->present -= sqlite3_changes(state->db);
+	return sql_run(state, err, "UPDATE message SET epoch = " EPOCH_ASIDE " WHERE " IS_ANOTHER " AND " MESSAGE_HAS_LEFT, SQL_NUMBER(folder->id),
+		SQL_NUMBER(folder->epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES), SQL_NUMBER(listed->size), SQL_NUMBER(listed->date));
+}
+
 /* POP3: a unique id may be given to another message once its own is gone (RFC 1939 7), which its size can give away before we were told. And where
  * copies share a UIDL now, one that had it alone is one of them. */
 static int free_key(
@@ -155,7 +179,7 @@ static int free_key(
 	uint8_t uidl_hash[SHA256_BYTES];
 
 	if (planting->folder.protocol != PROTOCOL_POP3)
-		return 0;
+		return set_aside_another(state, planting, key_hash, &entry->head, err);
 	if (end != NULL) {
 		sha256_of(entry->key, (size_t)(end - entry->key), uidl_hash);
 		if (set_aside(state, planting, uidl_hash, NULL, err) < 0)
@@ -267,6 +291,56 @@ static int bury(struct state *state, struct planting *planting, const struct pla
 	return 0;
 }
 
+static int compare_ids(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+static int come_back(struct state *state, struct planting *planting, int64_t message_id, struct error *err)
+{
+	planting->folder.present++;
+	return sql_run(state, err, "UPDATE message SET gone_at = 0, stage = CASE WHEN delivered_at <> 0 THEN ?2 ELSE ?3 END WHERE id = ?1",
+		SQL_NUMBER(message_id), SQL_NUMBER(STAGE_DELIVERED), SQL_NUMBER(STAGE_BASELINE));
+}
+
+/* The worker was given the keys of what has left, too, and says of which nothing is to be seen. The others are listed again: an expunge that was taken
+ * back, or a replica that is behind. They were delivered, and what is owed for them is owed again. */
+static int find_returned(struct state *state, struct planting *planting, const uint64_t *gone, size_t count, struct error *err)
+{
+	/* As in add_keys of known.c. Each message leaves the index as it comes back, behind the point where this search stands. */
+	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
+		"SELECT id FROM message m WHERE folder = ?1 AND epoch = ?2 AND " MESSAGE_HAS_LEFT " AND NOT (stage = ?4 AND (gone_at <= ?3"
+		" OR (delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id))))",
+		SQL_NUMBER(planting->folder.id), SQL_NUMBER(planting->folder.epoch), SQL_NUMBER(planting->least_s - TOMBSTONE_S),
+		SQL_NUMBER(STAGE_GONE));
+	int found;
+
+	while ((found = sql_step(state, row, err)) > 0) {
+		uint64_t id = (uint64_t)sqlite3_column_int64(row, 0);
+
+		if ((count == 0 || bsearch(&id, gone, count, sizeof(id), compare_ids) == NULL) && come_back(state, planting, (int64_t)id, err) < 0)
+			return -1;
+	}
+	return found;
+}
+
+static int take_back(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
+{
+	size_t count = plan->header.gone_count;
+	uint64_t *gone = xcalloc(count, sizeof(*gone));
+	int result;
+
+	if (count != 0) {
+		memcpy(gone, plan->gone, count * sizeof(*gone));
+		qsort(gone, count, sizeof(*gone), compare_ids);
+	}
+	result = find_returned(state, planting, gone, count, err);
+	free(gone);
+	return result;
+}
+
 /* After a complete listing: forgets old tombstones, some hundred at most, and counts what is there rather than trusting the sum of all changes. */
 static int tidy(struct state *state, struct planting *planting, struct error *err)
 {
@@ -283,29 +357,49 @@ static int tidy(struct state *state, struct planting *planting, struct error *er
 
 /* -- The whole -- */
 
-/* A new UIDVALIDITY: nothing that was listed can be asked for any more. */
-static int begin_epoch(struct state *state, struct planting *planting, int64_t uidvalidity, struct error *err)
+static int store_folder(struct state *state, const struct folder_row *folder, struct error *err)
 {
-	struct folder_row *folder = &planting->folder;
-	bool renumbered = folder->uidvalidity != FOLDER_UNPLANNED && folder->uidvalidity != uidvalidity;
+	return sql_run(state, err,
+		"UPDATE folder SET epoch = ?2, uidvalidity = ?3, mark = ?4, present = ?5, listed_at = ?6, renumberings = ?7, renumbered_at = ?8"
+		" WHERE id = ?1",
+		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(folder->uidvalidity), SQL_NUMBER(folder->mark),
+		SQL_NUMBER(folder->present), SQL_NUMBER(folder->listed_at), SQL_NUMBER(folder->renumberings), SQL_NUMBER(folder->renumbered_at));
+}
 
-	folder->uidvalidity = uidvalidity;
-	if (!renumbered)
-		return 0;
-	if (sql_run(state, err, "UPDATE message SET stage = ?3, gone_at = ?4 WHERE folder = ?1 AND epoch = ?2 AND stage <> ?3",
-		    SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->least_s)) < 0)
-		return -1;
-	folder->epoch++;
-	folder->mark = 0;
-	folder->present = 0;
+/* A message whose UIDL another one has, too, got another key by that (pop3-listing.h), and is there all the same. */
+static int find_copy(struct state *state, const struct planting *planting, const struct plan *plan, bool *ret_found, struct error *err)
+{
+	const uint8_t *at = plan->entries;
+	int64_t found = 0;
+
+	for (uint64_t i = 0; i < plan->header.entry_count && found == 0; i++) {
+		uint8_t key_hash[SHA256_BYTES];
+		struct entry entry = {0};
+		const uint8_t *end;
+
+		at = next_entry(at, plan->end, &entry);
+		end = memchr(entry.key, '\0', entry.head.key_len);
+		if (end == NULL)
+			continue;
+		sha256_of(entry.key, (size_t)(end - entry.key), key_hash);
+		if (sql_number(state, err, &found, "SELECT EXISTS (SELECT 1 FROM message WHERE folder = ?1 AND epoch = ?2 AND key_hash = ?3)",
+			    SQL_NUMBER(planting->folder.id), SQL_NUMBER(planting->folder.epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES)) < 0)
+			return -1;
+	}
+	*ret_found = found != 0;
 	return 0;
 }
 
-static int store_folder(struct state *state, const struct folder_row *folder, struct error *err)
+/* POP3: nothing that was listed before is listed now, but something else is. */
+static int look_for_new_uidls(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
 {
-	return sql_run(state, err, "UPDATE folder SET epoch = ?2, uidvalidity = ?3, mark = ?4, present = ?5, listed_at = ?6 WHERE id = ?1",
-		SQL_NUMBER(folder->id), SQL_NUMBER(folder->epoch), SQL_NUMBER(folder->uidvalidity), SQL_NUMBER(folder->mark),
-		SQL_NUMBER(folder->present), SQL_NUMBER(folder->listed_at));
+	bool copied;
+
+	if (planting->folder.protocol != PROTOCOL_POP3 || plan->header.entry_count == 0 || plan->header.gone_count == 0)
+		return 0;
+	if (find_copy(state, planting, plan, &copied, err) < 0)
+		return -1;
+	return copied ? 0 : epoch_begin_of_uidls(state, &planting->folder, planting->least_s, err);
 }
 
 /* With it the next session can tell that nothing has changed without looking anything up. */
@@ -320,11 +414,16 @@ static int store_listing(struct state *state, const struct folder_row *folder, c
 static int carry_out(struct state *state, struct planting *planting, const struct record *record, const struct plan *plan, struct error *err)
 {
 	struct folder_row *folder = &planting->folder;
+	bool complete = (record->flags & REC_COMPLETE) != 0;
 
-	if (begin_epoch(state, planting, (int64_t)record->uidvalidity, err) < 0 || bury(state, planting, plan, err) < 0 ||
-		add_entries(state, planting, plan, err) < 0)
+	if (epoch_begin(state, folder, (int64_t)record->uidvalidity, planting->least_s, err) < 0 || bury(state, planting, plan, err) < 0)
 		return -1;
-	if ((record->flags & REC_COMPLETE) != 0 && tidy(state, planting, err) < 0)
+	if (complete && folder->protocol == PROTOCOL_IMAP && take_back(state, planting, plan, err) < 0)
+		return -1;
+	if (complete && look_for_new_uidls(state, planting, plan, err) < 0)
+		return -1;
+	if (epoch_recognition(state, folder, &planting->recognition, err) < 0 || add_entries(state, planting, plan, err) < 0 ||
+		(complete && tidy(state, planting, err) < 0))
 		return -1;
 	if ((int64_t)plan->header.mark > folder->mark)
 		folder->mark = (int64_t)plan->header.mark;
@@ -343,10 +442,11 @@ static int find_targets(
 
 int state_plan(struct state *state, int64_t folder_id, const struct record *record, const void *plan_bytes, size_t len,
 	const struct state_target *targets, unsigned target_count, uint64_t frozen, const struct after_delivery *disposal, int64_t now,
-	uint64_t *ret_first_id, struct error *err)
+	struct planned *ret_planned, struct error *err)
 {
 	struct planting planting = {.disposal = disposal, .now = now, .least_s = state_least_s(state, now)};
 	struct plan plan;
+	int64_t before;
 	int result;
 
 	if (folder_load(state, folder_id, &planting.folder, err) < 0 || read_plan(plan_bytes, len, &planting.folder, &plan, err) < 0)
@@ -355,14 +455,21 @@ int state_plan(struct state *state, int64_t folder_id, const struct record *reco
 		return store_lie(err, "a UIDVALIDITY of more than 32 bits");
 	if (plan.header.gone_count != 0 && (record->flags & REC_COMPLETE) == 0)
 		return store_lie(err, "messages as gone without a complete listing");
+	before = planting.folder.uidvalidity;
 	if (savepoint_begin(state, err) < 0)
 		return -1;
 	result = find_targets(state, &planting, targets, target_count, frozen, err);
 	if (result == 0)
 		result = carry_out(state, &planting, record, &plan, err);
+	if (result == 0)
+		result = prints_forget(state, folder_id, err);
 	if (savepoint_end(state, result, err) < 0)
 		return -1;
-	state->prints_folder = 0;
-	*ret_first_id = (uint64_t)planting.first_id;
+	*ret_planned = (struct planned){
+		.first_id = (uint64_t)planting.first_id,
+		.recognition = planting.recognition,
+		.renumberings = planting.folder.renumberings,
+		.became_unstable = planting.folder.protocol == PROTOCOL_IMAP && record->uidvalidity == 0 && before != 0,
+	};
 	return 0;
 }

@@ -129,7 +129,7 @@ static int forget(struct state *state, int64_t mailbox_id, struct error *err)
 	if (sql_run(state, err, "DELETE FROM message WHERE folder IN (SELECT id FROM folder WHERE mailbox = ?1)", SQL_NUMBER(mailbox_id)) < 0 ||
 		sql_run(state, err, "DELETE FROM folder WHERE mailbox = ?1", SQL_NUMBER(mailbox_id)) < 0)
 		return -1;
-	state->prints_folder = 0;
+	state->prints_made = false;
 	return sql_run(state, err, "DELETE FROM mailbox WHERE id = ?1", SQL_NUMBER(mailbox_id));
 }
 

@@ -40,7 +40,8 @@ static const char *const steps[] = {
 	" first_failed_at INTEGER NOT NULL DEFAULT 0, next_try INTEGER NOT NULL DEFAULT 0, intent_at INTEGER NOT NULL DEFAULT 0,"
 	" held_at INTEGER NOT NULL DEFAULT 0, held_tries INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (message, target)) WITHOUT ROWID;",
 	/* Of a mailbox: stopped says why nothing is hauled until the operator accepts it. Of a folder: how often its UIDVALIDITY changed since
-	 * renumbered_at, and the epoch that the operator accepted. Of a message: retention as frozen, in seconds, and when it began. Times whose name
+	 * renumbered_at, and the epoch that was accepted, by the operator or because few enough messages were new in it. Of a message: whether it is
+	 * yet to be recognised, and the id that it had when its X-Mailhaul-Id was made; retention as frozen, in seconds, and when it began. Times whose name
 	 * ends in _clock are of the clock that does not jump (clock.h), delivered_clock only where there is a retention; that clock begins as the wall
 	 * clock, so what was intended before it did has its time. Of a mailbox: error_since, when what last_error says began. Of a target: when it last
 	 * accepted a message. Of a destination: its back-off, since when, and when it last accepted a message. Of a folder: listing, the digest of the
@@ -49,6 +50,8 @@ static const char *const steps[] = {
 	"ALTER TABLE folder ADD COLUMN renumberings INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE folder ADD COLUMN renumbered_at INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE folder ADD COLUMN accepted_epoch INTEGER NOT NULL DEFAULT -1;"
+	"ALTER TABLE message ADD COLUMN recognition INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE message ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE message ADD COLUMN retention INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE message ADD COLUMN delivered_clock INTEGER NOT NULL DEFAULT 0;"
 	"DROP INDEX message_owed;"

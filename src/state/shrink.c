@@ -31,7 +31,7 @@ int shrink_folder(struct state *state, int64_t folder_id, int64_t before, unsign
 		return -1;
 	*ret_count = (unsigned)sqlite3_changes(state->db);
 	if (*ret_count != 0)
-		state->prints_folder = 0; /* the index names what is no more */
+		state->prints_made = false; /* the index names what is no more */
 	return 0;
 }
 

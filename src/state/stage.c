@@ -3,14 +3,14 @@
 bool stage_may_follow(enum stage next, enum stage now)
 {
 	switch (next) {
-	case STAGE_BASELINE: /* recognised after a renumbering */
-		return now == STAGE_OPEN;
+	case STAGE_BASELINE: /* recognised after a renumbering, or listed again */
+		return now == STAGE_OPEN || now == STAGE_GONE;
 	case STAGE_OPEN: /* where a message begins */
 		return false;
 	case STAGE_INTENT:
 		return now == STAGE_OPEN || now == STAGE_INTENT;
-	case STAGE_DELIVERED: /* from OPEN: all its deliveries were dropped, or it was recognised as one delivered before */
-		return now == STAGE_OPEN || now == STAGE_INTENT;
+	case STAGE_DELIVERED: /* from OPEN: all its deliveries were dropped, or it was recognised as one delivered before; from the last two: listed again */
+		return now == STAGE_OPEN || now == STAGE_INTENT || now == STAGE_DISPOSED || now == STAGE_GONE;
 	case STAGE_DISPOSED:
 		return now == STAGE_DELIVERED;
 	case STAGE_GONE:

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Of a message: only forward, but for one that a renumbering brought back and that turns out to be of the baseline, and for one that the operator wants
- * again (refetch.c). */
+/* Of a message: only forward, but for one that was gone and is listed again, one that a renumbering brought back and that turns out to be of the
+ * baseline, and one that the operator wants again (refetch.c). */
 enum stage { STAGE_BASELINE = 1, STAGE_OPEN, STAGE_INTENT, STAGE_DELIVERED, STAGE_DISPOSED, STAGE_GONE };
 /* Of one delivery of it. In doubt is DELIVERY_INTENT of a session that is over. Both last ones were never made: DROPPED counts for nothing, DISCARDED as
  * if it had been made, since the operator's rule on refusals says so. */

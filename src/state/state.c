@@ -333,7 +333,7 @@ void state_rollback(struct state *state)
 	/* After some errors SQLite has done so itself. */
 	if (!sqlite3_get_autocommit(state->db))
 		sql_run_values(state, NULL, "ROLLBACK", NULL, 0);
-	state->prints_folder = 0;
+	state->prints_made = false;
 	state->clock_is_loaded = false;
 }
 
@@ -355,7 +355,7 @@ int savepoint_end(struct state *state, int result, struct error *err)
 	if (result < 0) {
 		sql_run_values(state, NULL, "ROLLBACK TO part", NULL, 0);
 		sql_run_values(state, NULL, "RELEASE part", NULL, 0);
-		state->prints_folder = 0;
+		state->prints_made = false;
 		return -1;
 	}
 	return sql_run_values(state, err, "RELEASE part", NULL, 0) < 0 ? -1 : result;

@@ -99,24 +99,32 @@ int state_folder_find(struct state *state, int64_t mailbox_id, const char *name,
 /* The targets that undelivered messages of the mailbox name, so that a job can serve them. Calls each once for every such pair; borrowed strings. */
 int state_open_targets(struct state *state, int64_t mailbox_id, void (*each)(void *, const char *destination, const char *recipient), void *context,
 	struct error *err);
-/* Writes a sealed memory file as record.h describes it (known_header ...), of what is due at now, with all_keys (for a list) of what is held or not yet
- * due, too. all_keys: or when a complete listing is due
- * anyway (exists is another number than we expect, or a day has passed; always for POP3). Messages in doubt are due at once. Renumbered: neither
- * items nor keys. May be busy: a delivery whose third round in doubt ended in a crash is held here. The caller closes *ret_fd. */
-int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, bool all_keys, const struct state_target *targets,
-	unsigned target_count, int64_t now, int *ret_fd, struct error *err);
+/* Writes a sealed memory file as record.h describes it (known_header ...), of what is due at now, with KNOWN_ALL_KEYS (for a list) of what is held or not
+ * yet due, too. Keys are written on that wish, or when a complete listing is due anyway (exists is another number than we expect, or a day has
+ * passed; always for POP3). Messages in doubt are due at once. Renumbered: neither items nor keys; KNOWN_ITEMS: it was planned in the same session, so its numbers mean something even without a UIDVALIDITY. May be busy: a delivery whose
+ * third round in doubt ended in a crash is held here. The caller closes *ret_fd. */
+enum known_wish { KNOWN_AS_NEEDED, KNOWN_ALL_KEYS, KNOWN_ITEMS };
+int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, uint32_t exists, enum known_wish wish,
+	const struct state_target *targets, unsigned target_count, int64_t now, int *ret_fd, struct error *err);
 /* How the folder would look if a poll at now had nothing to do in it. May be busy, never writes. */
 int state_folder_facts(struct state *state, int64_t folder_id, const struct state_target *targets, unsigned target_count, int64_t now,
 	struct folder_facts *ret_facts, struct error *err);
 /* Records a plan (record.h, struct plan_header ...) after checking every byte of it. Inside a transaction. frozen: bit mask of targets that new
  * messages go to, not 0; disposal as configured, frozen with them. Ids follow on in the order of the entries; 0: there were none. A message that
- * vanished is GONE (tombstone). On POP3 an entry may have the key of one that has left, or that was of another size: it is another message, or
- * perhaps the same again, which state_match decides. Sets the mark, uidvalidity and, with REC_COMPLETE, the time of the complete listing. A changed
- * uidvalidity: what was known under the old one becomes GONE. ERR_PROTO with SCOPE_MAILBOX: the worker lies, and nothing has changed (the
- * transaction can go on). */
+ * vanished is GONE (tombstone), and one that was and is listed again is owed its disposal again. An entry may have the key of one that has left, or of
+ * another size (and, on IMAP, of another date, too): it is another message, or perhaps the same again, which state_match decides. Sets the mark,
+ * uidvalidity and, with REC_COMPLETE, the time of the complete listing. A changed uidvalidity, one of 0, or on POP3 nothing but new keys: the folder was
+ * renumbered, what was known before becomes GONE, and new messages are to be recognised. ERR_PROTO with SCOPE_MAILBOX: the worker lies, and nothing
+ * has changed (the transaction can go on). */
+struct planned {
+	uint64_t first_id;
+	enum recognition recognition; /* of the new messages */
+	unsigned renumberings;        /* changes of UIDVALIDITY, as policy/renumbering.h counts them */
+	bool became_unstable;         /* the server has begun to name no UIDVALIDITY */
+};
 int state_plan(struct state *state, int64_t folder_id, const struct record *record, const void *plan, size_t len, const struct state_target *targets,
-	unsigned target_count, uint64_t frozen, const struct after_delivery *disposal, int64_t now, uint64_t *ret_first_id, struct error *err);
-/* One durable record of a worker (INTENT, OUTCOME, UNFETCHED, DISPOSED), inside a transaction. Checks that the message belongs to the mailbox,
+	unsigned target_count, uint64_t frozen, const struct after_delivery *disposal, int64_t now, struct planned *ret_planned, struct error *err);
+/* One durable record of a worker (INTENT, OUTCOME, UNFETCHED, DISPOSED, RECOGNIZE), inside a transaction. Checks that the message belongs to the mailbox,
  * that the target is one of its own, and that this step may follow the last (stage.h); a violation is ERR_PROTO with SCOPE_MAILBOX: the worker
  * lies, and is to be killed; nothing has changed, and the transaction can go on. Attempts, next tries, holding after five days or three rounds in
  * doubt: policy.h. */
@@ -144,12 +152,35 @@ int state_release(
  * transaction. *ret_old_id 0: it is new, or in INTENT. A message of another stage or folder: ERR_PROTO with SCOPE_MAILBOX. */
 int state_match(struct state *state, int64_t folder_id, int64_t mailbox_id, uint64_t message_id, const uint8_t hash[32], const uint8_t trace[32],
 	bool has_trace, uint64_t *ret_old_id, struct error *err);
+/* Is what a POP3 server hands out under the key of a delivered message still that message, by its bytes, or by its trace if has_trace? If it is not, the
+ * old one is set aside, so that the next plan may have its key. A message of another stage, folder or protocol: ERR_PROTO with SCOPE_MAILBOX. */
+int state_verify(struct state *state, int64_t folder_id, uint64_t message_id, const uint8_t hash[32], const uint8_t trace[32], bool has_trace,
+	int64_t now, bool *ret_same, struct error *err);
 /* Messages from before a renumbering, or of a UIDL that was used again, are still unaccounted for: a worker has to ask state_match before it
  * delivers, in later sessions too. */
 int state_has_unmatched(struct state *state, int64_t folder_id, bool *ret_has, struct error *err);
 /* Drops unsettled deliveries to destinations that left the configuration (state_open_targets names them). A message that nobody accepted is kept
  * at its source, whatever its disposal. *ret_dropped: how many deliveries. */
 int state_drop_removed_targets(struct state *state, int64_t mailbox_id, const struct config *config, unsigned *ret_dropped, struct error *err);
+
+/* -- renumbering.c -- */
+struct renumbering {
+	uint64_t listed;     /* messages of the folder since it was renumbered */
+	uint64_t fresh;      /* of them: fetched, like nothing that was known, and neither of the baseline nor waiting to be delivered before */
+	uint64_t recognized; /* of them: known from before */
+	bool complete;       /* all that the folder holds has been listed since, and judged, but for what cannot be fetched */
+	bool accepted;       /* what is new may be delivered */
+	bool by_uidl;        /* POP3: nothing but new keys */
+};
+int state_renumbering(struct state *state, int64_t folder_id, struct renumbering *ret_renumbering, struct error *err);
+/* What is new in it may be delivered, until the next renumbering. */
+int state_renumbering_accept(struct state *state, int64_t folder_id, struct error *err);
+/* One more, on POP3, where only the messages themselves can tell. */
+int state_renumbering_count(struct state *state, int64_t folder_id, int64_t now, unsigned *ret_count, struct error *err);
+/* Nothing is hauled from the mailbox until state_mailbox_accept. why: words for the operator. */
+int state_mailbox_stop(struct state *state, int64_t mailbox_id, const char *why, struct error *err);
+/* Accepts what its folders show now, forgets how often they were renumbered, and ends its back-off. Own transaction; may be busy. */
+int state_mailbox_accept(struct state *state, int64_t mailbox_id, struct error *err);
 
 /* -- report.c -- */
 struct mailbox_counts {

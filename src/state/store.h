@@ -36,7 +36,7 @@ struct state {
 	char installation[33];
 	int64_t busy_at;            /* when another process last stood in the way, CLOCK_MONOTONIC; 0: not since the last commit */
 	struct deadline busy_until; /* how long that may go on */
-	int64_t prints_folder;      /* match.c: whose old messages the temporary index holds; 0: none */
+	bool prints_made;           /* match.c: the temporary index is there */
 	struct state_clock clock;   /* as it was kept last, by whomever */
 	bool clock_is_loaded;       /* clock is what the database says; not after a rollback */
 };
@@ -96,8 +96,11 @@ int savepoint_end(struct state *state, int result, struct error *err); /* result
 /* folder.c */
 struct folder_row {
 	int64_t id, mailbox, mark, present, listed_at;
-	int64_t epoch;       /* counts renumberings: a UIDVALIDITY may come back */
-	int64_t uidvalidity; /* FOLDER_UNPLANNED, FOLDER_MOVED, or the server's */
+	int64_t epoch;          /* counts renumberings: a UIDVALIDITY may come back */
+	int64_t uidvalidity;    /* FOLDER_UNPLANNED, FOLDER_MOVED, or the server's */
+	int64_t accepted_epoch; /* what is new in it may be delivered */
+	int64_t renumbered_at;  /* since when the changes of UIDVALIDITY are counted */
+	unsigned renumberings;
 	enum protocol protocol;
 };
 #define FOLDER_UNPLANNED (-1) /* nothing was ever planned here */
@@ -108,12 +111,20 @@ int target_find(struct state *state, const struct state_target *target, bool mak
 
 /* refused.c: it has just accepted something. Inside a transaction. */
 int target_note_accepted(struct state *state, int64_t target, int64_t now, struct error *err);
+/* epoch.c: what a renumbering means for a folder. Inside a transaction; the caller stores the row. */
+int epoch_begin(struct state *state, struct folder_row *folder, int64_t uidvalidity, int64_t now, struct error *err);
+/* After a complete listing of something, in which something that was known is missing. */
+int epoch_begin_of_uidls(struct state *state, struct folder_row *folder, int64_t now, struct error *err);
+/* Of messages that are planned now. */
+int epoch_recognition(struct state *state, const struct folder_row *folder, enum recognition *ret_recognition, struct error *err);
+#define WAS_NEVER_FETCHED "hash IS NULL AND delivered_at = 0 AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id)"
 
 /* message.c */
 struct message_row {
 	int64_t id, folder, mailbox;
 	enum stage stage;
 	enum disposal disposal;
+	enum recognition recognition;
 	int64_t delivered_at; /* when the last delivery was settled; 0: not yet */
 	int64_t retention;    /* seconds from then to its disposal */
 	int64_t first_failed_at;
@@ -129,8 +140,14 @@ int message_store_delivery(struct state *state, const struct message_row *messag
 /* When its last delivery is settled the message is delivered; else nothing happens. What nobody accepted stays at the source, unless on_refuse says
  * that it is as good as delivered: dropping a delivery is no rule that disposes of a message. */
 int message_settle(struct state *state, struct message_row *message, int64_t now, struct error *err);
-/* new_id takes over what is known and was done about old_id, the same message under an older key: prints, disposal, deliveries with their doubts. */
+/* new_id takes over what is known and was done about old_id, the same message under an older key: prints, disposal, deliveries with their doubts, and
+ * the id that they were made under, since that is what an interrupted delivery is found by. */
 int message_inherit(struct state *state, int64_t old_id, int64_t new_id, struct error *err);
+
+/* match.c. What a REC_RECOGNIZE says; inside a transaction. */
+int message_recognize(struct state *state, const struct message_row *message, const struct record *record, struct error *err);
+/* The folder's old messages have changed, or will not be asked for any more. */
+int prints_forget(struct state *state, int64_t folder_id, struct error *err);
 
 /* A worker says what cannot be. ERR_PROTO, SCOPE_MAILBOX; returns -1. */
 int store_lie(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

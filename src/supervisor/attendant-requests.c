@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +14,6 @@
 #include "base/mem.h"
 #include "channel/channel.h"
 #include "mail/address.h"
-#include "state/marker.h"
 #include "supervisor/attendant.h"
 #include "supervisor/destinations.h"
 #include "supervisor/ledger.h"
@@ -24,9 +22,8 @@
 #define CONNECTOR_S 60
 #define MDA_S 600
 #define MDA_GRACE_S 30
-#define PLAN_MAX_BYTES (256u * 1024 * 1024)
 
-static int nonsense(struct error *err, const char *what)
+int attendant_nonsense(struct error *err, const char *what)
 {
 	return error_set(err, ERR_PROTO, SCOPE_MAILBOX, "the worker asked for %s", what);
 }
@@ -127,10 +124,10 @@ static int serve_connect(struct attendant *attendant, const struct record *reque
 	int ends[2], result;
 
 	if (attendant->connector_fd >= 0 || request->index > attendant->job.destination_count)
-		return nonsense(err, "a connection that is not its own");
+		return attendant_nonsense(err, "a connection that is not its own");
 	server = request->index == 0 ? &attendant->mailbox->server : &attendant->job.destinations[request->index - 1].server;
 	if (server->endpoint.host == NULL && server->endpoint.path == NULL)
-		return nonsense(err, "a connection to a destination that has none");
+		return attendant_nonsense(err, "a connection to a destination that has none");
 	wanted = (struct connect_request){
 		.host = server->endpoint.host,
 		.port = server->endpoint.port,
@@ -150,122 +147,6 @@ static int serve_connect(struct attendant *attendant, const struct record *reque
 	return result;
 }
 
-/* -- FOLDER, PLAN, MATCH: the state answers -- */
-
-static int folder_id(struct attendant *attendant, const struct record *request, int64_t *ret_id, struct error *err)
-{
-	size_t count = strv_length(attendant->mailbox->folders);
-	const char *name = count != 0 && request->index < count ? attendant->mailbox->folders[request->index] : "";
-
-	if (request->index >= (count != 0 ? count : 1))
-		return nonsense(err, "a folder that is not configured");
-	if (attendant->folder_ids[request->index] == 0 &&
-		state_folder_open(attendant->service->state, attendant->mailbox_state.id, name, &attendant->folder_ids[request->index], err) < 0)
-		return -1;
-	*ret_id = attendant->folder_ids[request->index];
-	return 0;
-}
-
-/* A folder that was made in this transaction is gone again, and its number may become another mailbox's. */
-static int roll_back(struct attendant *attendant)
-{
-	state_rollback(attendant->service->state);
-	memset(attendant->folder_ids, 0, (strv_length(attendant->mailbox->folders) + 1) * sizeof(*attendant->folder_ids));
-	return -1;
-}
-
-static int serve_folder(struct attendant *attendant, const struct record *request, struct error *err)
-{
-	struct service *service = attendant->service;
-	struct state_target targets[TARGETS_MAX];
-	struct record answer = {.kind = REC_KNOWN};
-	uint64_t resting = destinations_resting(attendant);
-	unsigned count = attendant_targets(attendant, targets);
-	bool unmatched;
-	int64_t id;
-	int fd;
-
-	for (unsigned i = 0; i < count; i++)
-		targets[i].resting = (resting >> i & 1) != 0;
-	attendant->rested = attendant->rested || resting != 0;
-	/* What was reported is part of what is known. */
-	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
-		return -1;
-	if (folder_id(attendant, request, &id, err) < 0 ||
-		state_known(service->state, id, request->uidvalidity, request->count, (request->flags & REC_COMPLETE) != 0, targets, count,
-			clock_wall_s(), &fd, err) < 0)
-		goto failed;
-	if (state_has_unmatched(service->state, id, &unmatched, err) < 0 || state_commit(service->state, err) < 0) {
-		close(fd);
-		goto failed;
-	}
-	answer.count = unmatched;
-	attendant_send(attendant, &answer, &fd, 1);
-	close(fd);
-	return 0;
-failed:
-	return roll_back(attendant);
-}
-
-static int serve_plan(struct attendant *attendant, const struct record *request, int plan_fd, struct error *err)
-{
-	struct service *service = attendant->service;
-	struct state_target targets[TARGETS_MAX];
-	struct record answer = {.kind = REC_PLANNED};
-	unsigned count = attendant_targets(attendant, targets);
-	const void *plan;
-	bool unmatched;
-	size_t len;
-	int64_t id;
-	int result;
-
-	if (service->mode != JOB_HAUL)
-		return nonsense(err, "a plan while it should only look");
-	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
-		return -1;
-	if (fs_map_sealed(fcntl(plan_fd, F_DUPFD_CLOEXEC, 0), PLAN_MAX_BYTES, &plan, &len, err) < 0)
-		return roll_back(attendant);
-	result = folder_id(attendant, request, &id, err);
-	if (result == 0)
-		result = state_plan(service->state, id, request, plan, len, targets, count, attendant->job.frozen,
-			&attendant->mailbox->after_delivery, clock_wall_s(), &answer.id, err);
-	if (result == 0)
-		result = state_has_unmatched(service->state, id, &unmatched, err);
-	if (result == 0)
-		result = state_commit(service->state, err);
-	if (result < 0)
-		roll_back(attendant);
-	if (plan != NULL)
-		munmap((void *)(uintptr_t)plan, len);
-	if (result < 0)
-		return -1;
-	if (answer.id != 0 && !attendant->marked)
-		marker_write(attendant->config, service->state, clock_wall_s());
-	attendant->marked |= answer.id != 0;
-	answer.count = unmatched;
-	attendant_send(attendant, &answer, NULL, 0);
-	return 0;
-}
-
-static int serve_match(struct attendant *attendant, const struct record *request, struct error *err)
-{
-	struct service *service = attendant->service;
-	struct record answer = {.kind = REC_MATCHED};
-	int64_t folder;
-
-	if (service->mode != JOB_HAUL)
-		return nonsense(err, "a match while it should only look");
-	if (ledger_commit(service->ledger, err) < 0 || state_begin(service->state, err) < 0)
-		return -1;
-	if (folder_id(attendant, request, &folder, err) < 0 ||
-		state_match(service->state, folder, attendant->mailbox_state.id, request->id, request->hash, request->trace, request->has_trace != 0,
-			&answer.id, err) < 0 ||
-		state_commit(service->state, err) < 0)
-		return roll_back(attendant);
-	attendant_send(attendant, &answer, NULL, 0);
-	return 0;
-}
-
 /* -- DESTINATION -- */
 
 static int serve_destination(struct attendant *attendant, const struct record *request, struct error *err)
@@ -273,7 +154,7 @@ static int serve_destination(struct attendant *attendant, const struct record *r
 	struct error why;
 
 	if (attendant->service->mode != JOB_HAUL || request->index >= attendant->job.destination_count)
-		return nonsense(err, "a back-off of what is not its own");
+		return attendant_nonsense(err, "a back-off of what is not its own");
 	error_code(&why, request->error, SCOPE_DESTINATION, (int)request->code, "%.*s", (int)request->len, request->text);
 	if (destinations_note_failure(attendant, request->index, &why, err) < 0)
 		return -1;
@@ -372,11 +253,11 @@ static int serve_run(struct attendant *attendant, const struct record *request, 
 	int input, result;
 
 	if (attendant->service->mode != JOB_HAUL || attendant->command.child.pid > 0 || request->index >= attendant->job.destination_count)
-		return nonsense(err, "a program that is not its own");
+		return attendant_nonsense(err, "a program that is not its own");
 	dest = &attendant->job.destinations[request->index];
 	if (dest->kind != DEST_MDA || !is_target(attendant, request->index, recipient) ||
 		(sender[0] != '\0' && !address_is_valid(sender, strlen(sender))))
-		return nonsense(err, "a program with arguments that are not its own");
+		return attendant_nonsense(err, "a program with arguments that are not its own");
 	input = reopen_read_only(message_fd);
 	if (input < 0)
 		return error_errno(err, SCOPE_DESTINATION, "cannot hand the message to %s", dest->argv[0]);
@@ -388,7 +269,7 @@ static int serve_run(struct attendant *attendant, const struct record *request, 
 static int serve_wait(struct attendant *attendant, const struct record *request, struct error *err)
 {
 	if (!attendant->command.ended && attendant->command.child.pid == 0)
-		return nonsense(err, "the end of a program that was never started");
+		return attendant_nonsense(err, "the end of a program that was never started");
 	if (request->when != 0)
 		program_kill(&attendant->command);
 	attendant->command.asked = true;
@@ -399,16 +280,15 @@ static int serve_wait(struct attendant *attendant, const struct record *request,
 
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err)
 {
-	(void)fd_count; /* record_check has seen to it */
-	switch (request->kind) {
+	switch (request->kind) { /* record_check has counted the descriptors */
 	case REC_CONNECT:
 		return serve_connect(attendant, request, err);
 	case REC_FOLDER:
-		return serve_folder(attendant, request, err);
 	case REC_PLAN:
-		return serve_plan(attendant, request, fds[0], err);
 	case REC_MATCH:
-		return serve_match(attendant, request, err);
+	case REC_JUDGE:
+	case REC_VERIFY:
+		return attendant_identify(attendant, request, fd_count != 0 ? fds[0] : -1, err);
 	case REC_DESTINATION:
 		return serve_destination(attendant, request, err);
 	case REC_WANT_FILE:
@@ -418,6 +298,6 @@ int attendant_serve(struct attendant *attendant, const struct record *request, c
 	case REC_WAIT:
 		return serve_wait(attendant, request, err);
 	default:
-		return nonsense(err, "nothing that exists");
+		return attendant_nonsense(err, "nothing that exists");
 	}
 }

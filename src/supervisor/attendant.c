@@ -400,6 +400,9 @@ int attendant_start(
 	result = take_locks(attendant, err);
 	if (result == 0)
 		result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
+	/* Whoever asks has looked before, but not at a mailbox that was renamed since. */
+	if (result == 0 && service->mode == JOB_HAUL && attendant->mailbox_state.stopped[0] != '\0')
+		result = error_set(err, ERR_REFUSED, SCOPE_MAILBOX, "%s", attendant->mailbox_state.stopped);
 	if (result == 0 && service->mode == JOB_HAUL)
 		result = drop_removed_targets(attendant, err);
 	if (result == 0)

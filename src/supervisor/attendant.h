@@ -138,6 +138,9 @@ int attendant_give_birth(struct attendant *attendant, struct error *err);
 /* attendant-requests.c; fds are the attendant's to close */
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
 void attendant_end_connector(struct attendant *attendant);
+int attendant_nonsense(struct error *err, const char *what); /* the worker asked for what cannot be; returns -1 */
+/* attendant-identity.c: which message is which, as the state knows it: FOLDER, PLAN, MATCH, JUDGE, VERIFY. fd: of a plan. */
+int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err);
 /* attendant-refusal.c */
 int attendant_refusal(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err);
 /* program.c */

@@ -37,6 +37,15 @@ static bool refuse_turn(struct once *once, const struct post *post, int code, co
 	return false;
 }
 
+/* Said when it stopped; from then on only to a person who waits for it. */
+static bool refuse_stopped(struct once *once, const struct post *post, const struct mailbox_state *mailbox)
+{
+	service_note_exit_code(once->service, EX_TEMPFAIL);
+	log_say(&(struct log){.key = "mailbox", .value = post->mailbox->name}, once->options->attended ? LEVEL_WARNING : LEVEL_INFO, "stopped", "%s",
+		mailbox->stopped);
+	return false;
+}
+
 static bool may_start(void *context, struct post *post)
 {
 	struct once *once = context;
@@ -47,6 +56,8 @@ static bool may_start(void *context, struct post *post)
 		return true;
 	if (state_mailbox_look(once->service->state, post->mailbox, &mailbox, &err) < 0)
 		return true; /* starting it will say what is wrong */
+	if (mailbox.stopped[0] != '\0')
+		return refuse_stopped(once, post, &mailbox);
 	if (!schedule_is_due(&mailbox, post->insistent, clock_wall_s()) && !credential_was_replaced(once->service, post->mailbox, &mailbox))
 		return refuse_turn(once, post, policy_exit_code((enum error_kind)mailbox.last_error_kind, SCOPE_MAILBOX),
 			"not tried now, because it failed before; name it on the command line to try at once");

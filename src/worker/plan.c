@@ -2,31 +2,24 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/mem.h"
-#include "base/sha256.h"
 #include "base/str.h"
 #include "source/source.h"
 #include "worker/nouidl.h"
 #include "worker/session.h"
 #include "worker/survey.h"
 
-#define KNOWN_MAX_BYTES (256u * 1024 * 1024) /* what a million messages need, and then some */
-#define LISTING_MAX 1000000u
-#define KEY_BYTES 16
-
 /* The server's listing as it meets what we know. */
 struct view {
 	struct plan *plan;
-	const struct known_header *header;
-	const struct known_item *items;
-	const struct known_key *keys;
-	uint32_t *numbers;  /* per known item: its number in this listing, 0: not listed */
-	uint8_t *seen;      /* per known key: listed */
-	struct str entries; /* of the plan file: new messages */
+	const struct known *known;
+	const struct known_header *header; /* of known */
+	uint32_t *numbers;                 /* per known item: its number in this listing, 0: not listed */
+	uint8_t *seen;                     /* per known key: listed */
+	struct str entries;                /* of the plan file: new messages */
 	uint64_t entry_count, mark;
 	size_t listed, capacity;
 	struct listing_gap gap; /* messages without a key */
@@ -36,23 +29,6 @@ struct view {
 	bool first_run, renumbered;
 	bool everything; /* list: what is settled, too */
 };
-
-static int compare_key(const void *a, const void *b)
-{
-	return memcmp(a, ((const struct known_key *)b)->key, KEY_BYTES);
-}
-
-static const struct known_key *find_key(const struct view *view, const uint8_t *key)
-{
-	return bsearch(key, view->keys, view->header->key_count, sizeof(*view->keys), compare_key);
-}
-
-static int compare_item_id(const void *a, const void *b)
-{
-	uint64_t id = *(const uint64_t *)a, other = ((const struct known_item *)b)->id;
-
-	return id < other ? -1 : id > other;
-}
 
 static struct plan_item *add_item(struct plan *plan, size_t *capacity)
 {
@@ -74,7 +50,7 @@ static void add_settled(struct view *view, uint64_t id, const struct listed *ent
 /* Items come sorted by id. False: a message of another size cannot be the one that had this UIDL before, so it is not disposed of in its place. */
 static bool note_number(struct view *view, uint64_t id, const struct listed *entry)
 {
-	const struct known_item *item = bsearch(&id, view->items, view->header->item_count, sizeof(*view->items), compare_item_id);
+	const struct known_item *item = known_find_item(view->known, id);
 
 	if (item == NULL) {
 		if (view->everything)
@@ -83,7 +59,7 @@ static bool note_number(struct view *view, uint64_t id, const struct listed *ent
 	}
 	if (view->mailbox->protocol == PROTOCOL_POP3 && item->size != entry->size)
 		return false;
-	view->numbers[item - view->items] = entry->uid;
+	view->numbers[item - view->known->items] = entry->uid;
 	return true;
 }
 
@@ -124,14 +100,21 @@ static void add_new(struct view *view, const struct listed *entry)
 	view->plan->baseline_count += packed.baseline;
 }
 
+/* The same UID, but neither the size nor the date of the message that had it: a mailbox that was set back gives its numbers again. One of them alone
+ * says nothing, since servers rewrite messages and lose dates. */
+static bool is_another(const struct view *view, const struct known_key *known, const struct listed *entry)
+{
+	return view->mailbox->protocol == PROTOCOL_IMAP && entry->date != 0 && known->date != 0 && known->size != (uint32_t)entry->size &&
+	       known->date != (uint32_t)entry->date;
+}
+
 static int take_entry(void *context, const struct listed *entry, struct error *err)
 {
 	struct view *view = context;
-	uint8_t key[SHA256_BYTES];
 	const struct known_key *known;
 
-	if (view->listed + view->gap.count >= LISTING_MAX)
-		return error_set(err, ERR_LOCAL, SCOPE_FOLDER, "the folder holds more than %u messages", LISTING_MAX);
+	if (view->listed + view->gap.count >= KNOWN_LISTING_MAX)
+		return error_set(err, ERR_LOCAL, SCOPE_FOLDER, "the folder holds more than %u messages", KNOWN_LISTING_MAX);
 	if (entry->key == NULL)
 		return listing_gap_add(&view->gap, entry);
 	view->listed++;
@@ -144,16 +127,42 @@ static int take_entry(void *context, const struct listed *entry, struct error *e
 			return 0;
 		}
 	}
-	sha256_of(entry->key, entry->key_len, key);
-	known = find_key(view, key);
-	if (known == NULL) {
+	known = known_find_key(view->known, entry->key, entry->key_len);
+	if (known == NULL || is_another(view, known, entry)) {
 		add_new(view, entry);
 		return 0;
 	}
-	view->seen[known - view->keys] = 1;
+	view->seen[known - view->known->keys] = 1;
 	if (!note_number(view, known->id, entry))
 		add_new(view, entry);
 	return 0;
+}
+
+static void fill_item(struct plan_item *item, const struct known_item *known, uint32_t number)
+{
+	*item = (struct plan_item){
+		.id = known->id,
+		.origin = known->origin,
+		.size = known->size,
+		.date = known->date,
+		.intent_at = known->intent_at,
+		.intent_age_s = known->intent_age_s,
+		.open = known->open,
+		.doubtful = known->doubtful,
+		.hash = known->hash,
+		.uid = number,
+		.dispose = known->dispose,
+		.folder = known->folder,
+		.recognition = known->recognition,
+		.held_back = known->held_back != 0,
+	};
+}
+
+static bool was_fetched(const struct known_item *known)
+{
+	static const uint8_t none[sizeof(known->hash)];
+
+	return memcmp(known->hash, none, sizeof(none)) != 0;
 }
 
 /* What was open, in doubt or owed before; on IMAP by its UID, whether this listing reached back to it or not. */
@@ -162,27 +171,17 @@ static void add_known_items(struct view *view, bool complete)
 	bool imap = view->mailbox->protocol == PROTOCOL_IMAP;
 
 	for (uint64_t i = 0; i < view->header->item_count; i++) {
-		const struct known_item *known = &view->items[i];
+		const struct known_item *known = &view->known->items[i];
 		uint32_t number = imap && !complete ? known->uid : view->numbers[i];
 		struct plan_item *item;
 
 		if (number == 0)
 			continue;
 		item = add_item(view->plan, &view->capacity);
-		*item = (struct plan_item){
-			.id = known->id,
-			.size = known->size,
-			.date = known->date,
-			.intent_at = known->intent_at,
-			.intent_age_s = known->intent_age_s,
-			.open = known->open,
-			.doubtful = known->doubtful,
-			.hash = known->doubtful != 0 ? known->hash : NULL,
-			.uid = number,
-			.dispose = known->dispose,
-			.held_back = known->held_back != 0,
-			.match = view->plan->match,
-		};
+		fill_item(item, known, number);
+		item->match = view->plan->match;
+		/* Where the key is the content, it was fetched just now; and what was never fetched, and dropped by hand, has nothing to compare. */
+		item->unsure = !imap && known->open == 0 && was_fetched(known) && view->listed != view->gap.count;
 	}
 }
 
@@ -194,11 +193,11 @@ static int compare_uid(const void *a, const void *b)
 }
 
 /* Sends the plan; on return its new messages have their ids. */
-static int record_plan(struct view *view, bool complete, struct session *session, unsigned folder_index, struct error *err)
+static int record_plan(struct view *view, bool complete, struct session *session, struct error *err)
 {
 	struct plan_header header = {.mark = view->mark, .entry_count = view->entry_count};
 	struct record request = {
-		.kind = REC_PLAN, .index = folder_index, .uidvalidity = view->plan->uidvalidity, .flags = complete ? REC_COMPLETE : 0};
+		.kind = REC_PLAN, .index = view->plan->folder_index, .uidvalidity = view->plan->uidvalidity, .flags = complete ? REC_COMPLETE : 0};
 	struct record answer;
 	struct str file = {0};
 	int fd, result;
@@ -214,7 +213,7 @@ static int record_plan(struct view *view, bool complete, struct session *session
 	for (uint64_t i = 0; complete && i < view->header->key_count; i++) {
 		if (view->seen[i])
 			continue;
-		str_add(&file, &view->keys[i].id, sizeof(view->keys[i].id));
+		str_add(&file, &view->known->keys[i].id, sizeof(view->known->keys[i].id));
 		header.gone_count++;
 	}
 	memcpy(file.data, &header, sizeof(header));
@@ -225,34 +224,35 @@ static int record_plan(struct view *view, bool complete, struct session *session
 	result = channel_call(session->channel, &request, &fd, 1, REC_PLANNED, &answer, NULL, 0, err);
 	fs_close(fd);
 	for (size_t i = 0; result == 0 && i < view->entry_count; i++) {
-		view->plan->items[i].id += answer.id;
-		view->plan->items[i].match = answer.count != 0;
+		struct plan_item *item = &view->plan->items[i];
+
+		item->origin = item->id += answer.id;
+		item->match = answer.count != 0;
+		item->recognition = item->settled ? RECOGNITION_NONE : (uint8_t)answer.code;
 	}
 	return result;
 }
 
-static int ask_known(struct plan *plan, struct session *session, unsigned folder_index, const struct folder_status *status, struct error *err)
+static int ask_known(struct plan *plan, struct session *session, unsigned flags, struct error *err)
 {
-	struct record request = {.kind = REC_FOLDER,
-		.index = folder_index,
-		.uidvalidity = status->uidvalidity,
-		.count = status->exists,
-		.flags = session->job->mode == JOB_LIST ? REC_COMPLETE : 0};
+	struct record request = {
+		.kind = REC_FOLDER, .index = plan->folder_index, .uidvalidity = plan->uidvalidity, .count = plan->exists, .flags = (uint16_t)flags};
 	struct record answer;
-	const struct known_header *header;
-	const void *bytes;
 	int fd;
 
-	if (channel_call(session->channel, &request, NULL, 0, REC_KNOWN, &answer, &fd, 1, err) < 0 ||
-		fs_map_sealed(fd, KNOWN_MAX_BYTES, &bytes, &plan->known_len, err) < 0)
+	if (channel_call(session->channel, &request, NULL, 0, REC_KNOWN, &answer, &fd, 1, err) < 0 || known_open(&plan->known, fd, err) < 0)
 		return -1;
-	plan->known = (void *)(uintptr_t)bytes;
 	plan->match = answer.count != 0;
-	header = bytes;
-	if (plan->known_len < sizeof(*header) || header->item_count > LISTING_MAX || header->key_count > 2 * LISTING_MAX ||
-		plan->known_len != sizeof(*header) + header->item_count * sizeof(struct known_item) + header->key_count * sizeof(struct known_key))
-		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "what the supervisor knows came incomplete");
 	return 0;
+}
+
+/* The end of the session says it, once per change. */
+static void note_contradiction(struct session *session)
+{
+	if (session->trouble.kind == ERR_NONE)
+		error_set(&session->trouble, ERR_PROTO, SCOPE_FOLDER,
+			"the server's listing of %.80s contradicts itself; what it shows is hauled, and nothing is concluded from what it lacks",
+			session->folder != NULL ? session->folder : "the mailbox");
 }
 
 /* *ret_complete: the listing showed all that the folder holds, so what it lacks is gone. */
@@ -271,42 +271,39 @@ static int list_folder(struct view *view, struct session *session, const struct 
 		return -1;
 	*ret_complete = above == 0 && !contradictory && view->listed == status->exists;
 	if (contradictory || (above == 0 && view->listed != status->exists))
-		log_say(&session->log, LEVEL_WARNING, "listing_odd",
-			"the server's listing of %s contradicts itself; nothing is concluded from what it lacks",
-			session->folder != NULL ? session->folder : "the mailbox");
+		note_contradiction(session);
 	return 0;
 }
 
 /* 1: open, and what is known of it is here. 0: there is nothing to do in it. */
-static int select_folder(struct plan *plan, struct session *session, unsigned folder_index, struct folder_status *status, struct error *err)
+static int select_folder(struct plan *plan, struct session *session, struct folder_status *status, struct error *err)
 {
 	bool writable = session->source_context.writable;
-	const struct known_item *items;
 
 	if (source_select(session->source, session->folder, writable, status, err) < 0)
 		return -1;
-	if (survey_settles(session, folder_index, status))
+	plan->exists = status->exists;
+	plan->uidvalidity = status->uidvalidity;
+	if (survey_settles(session, plan->folder_index, status))
 		return 0;
-	if (ask_known(plan, session, folder_index, status, err) < 0)
+	if (ask_known(plan, session, session->job->mode == JOB_LIST ? REC_COMPLETE : 0, err) < 0)
 		return -1;
-	items = (const void *)((const struct known_header *)plan->known + 1);
-	for (uint64_t i = 0; !writable && session->job->mode == JOB_HAUL && i < ((const struct known_header *)plan->known)->item_count; i++)
-		if (items[i].dispose != DISPOSE_KEEP) /* frozen when it was delivered, by an earlier configuration */
+	for (uint64_t i = 0; !writable && session->job->mode == JOB_HAUL && i < plan->known.header->item_count; i++)
+		if (plan->known.items[i].dispose != DISPOSE_KEEP) /* frozen when it was delivered, by an earlier configuration */
 			return source_select(session->source, session->folder, true, status, err) < 0 ? -1 : 1;
 	return 1;
 }
 
-static void open_view(struct view *view, struct plan *plan, struct session *session, const struct folder_status *status)
+static void open_view(struct view *view, struct plan *plan, struct session *session)
 {
-	const struct known_header *header = plan->known;
+	const struct known_header *header = plan->known.header;
 
-	*view = (struct view){.plan = plan, .header = header, .mailbox = session->job->mailbox, .frozen = session->job->frozen};
-	view->items = (const void *)(header + 1);
-	view->keys = (const void *)(view->items + header->item_count);
+	*view = (struct view){
+		.plan = plan, .known = &plan->known, .header = header, .mailbox = session->job->mailbox, .frozen = session->job->frozen};
 	view->numbers = xcalloc(header->item_count, sizeof(*view->numbers));
 	view->seen = xcalloc(header->key_count, 1);
 	view->first_run = header->first_run != 0;
-	view->renumbered = !view->first_run && header->uidvalidity != status->uidvalidity;
+	view->renumbered = header->renumbered != 0;
 	view->everything = session->job->mode == JOB_LIST;
 	view->by_key = view->mailbox->protocol == PROTOCOL_POP3 ||
 		       ((header->want_complete != 0 || view->everything) && !view->renumbered && !view->first_run);
@@ -321,20 +318,29 @@ static void close_view(struct view *view)
 	listing_gap_done(&view->gap);
 }
 
-static void count_work(struct plan *plan, uint64_t all_targets, bool everything)
+static bool is_wanted(const struct plan_item *item, bool everything)
 {
+	if (item->open != 0 || item->recognition != RECOGNITION_NONE || everything)
+		return true;
+	return item->dispose != DISPOSE_KEEP && !item->held_back && !item->settled; /* else baseline, or nothing that could be done now */
+}
+
+static void count_work(struct plan *plan, const struct job *job)
+{
+	uint64_t all_targets = job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << job->target_count) - 1;
 	size_t kept = 0;
 
+	plan->fetch_count = plan->questions = 0;
+	plan->fetch_bytes = 0;
 	for (size_t i = 0; i < plan->count; i++) {
 		struct plan_item item = plan->items[i];
 
 		item.open &= all_targets;
-		if (item.open == 0 && (item.dispose == DISPOSE_KEEP || item.held_back || item.settled) && !everything)
-			continue; /* baseline, or nothing that could be done now */
-		if (item.open != 0) {
-			plan->fetch_count++;
-			plan->fetch_bytes += item.size;
-		}
+		if (!is_wanted(&item, job->mode == JOB_LIST))
+			continue;
+		plan->fetch_count += item.open != 0;
+		plan->fetch_bytes += item.open != 0 ? item.size : 0;
+		plan->questions += item.recognition != RECOGNITION_NONE;
 		plan->items[kept++] = item;
 	}
 	plan->count = kept;
@@ -342,8 +348,49 @@ static void count_work(struct plan *plan, uint64_t all_targets, bool everything)
 		qsort(plan->items, plan->count, sizeof(*plan->items), compare_uid);
 }
 
-/* max_messages: the oldest go first, the others stay open for the next session. */
-static void limit_work(struct plan *plan, struct session *session)
+/* What became of one that was recognised may be anything; what is not due now has no item. */
+int plan_refresh(struct plan *plan, struct session *session, struct error *err)
+{
+	size_t kept = 0;
+
+	known_done(&plan->known);
+	if (ask_known(plan, session, REC_PLANNED_NOW, err) < 0)
+		return -1;
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct plan_item old = plan->items[i];
+		const struct known_item *known = known_find_item(&plan->known, old.id);
+
+		if (known == NULL)
+			continue;
+		fill_item(&plan->items[kept], known, old.uid);
+		plan->items[kept].match = old.match;
+		plan->items[kept++].unsure = old.unsure;
+	}
+	plan->count = kept;
+	count_work(plan, session->job);
+	return 0;
+}
+
+void plan_drop_questions(struct plan *plan)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		bool open = plan->items[i].recognition == RECOGNITION_BY_HEADER || plan->items[i].recognition == RECOGNITION_BY_BYTES;
+
+		plan->items[i].recognition = RECOGNITION_NONE;
+		if (!open) {
+			plan->items[kept++] = plan->items[i];
+			continue;
+		}
+		plan->fetch_count--;
+		plan->fetch_bytes -= plan->items[i].size;
+	}
+	plan->count = kept;
+	plan->questions = 0;
+}
+
+void plan_limit(struct plan *plan, struct session *session)
 {
 	uint32_t max = session->job->mailbox->max_messages;
 	size_t kept = 0;
@@ -368,21 +415,16 @@ int plan_make(struct plan *plan, struct session *session, const char *folder, un
 
 	*plan = (struct plan){.folder_index = folder_index};
 	session->folder = folder;
-	result = select_folder(plan, session, folder_index, &status, err);
+	result = select_folder(plan, session, &status, err);
 	if (result <= 0)
 		return result;
-	plan->exists = status.exists;
-	plan->uidvalidity = status.uidvalidity;
-	open_view(&view, plan, session, &status);
+	open_view(&view, plan, session);
 	result = list_folder(&view, session, &status, &complete, err);
 	if (result == 0 && record && (view.listed != 0 || view.first_run || view.renumbered || view.by_key))
-		result = record_plan(&view, complete, session, folder_index, err);
+		result = record_plan(&view, complete, session, err);
 	if (result == 0) {
 		add_known_items(&view, complete && view.by_key);
-		count_work(plan, session->job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << session->job->target_count) - 1,
-			view.everything);
-		if (record)
-			limit_work(plan, session);
+		count_work(plan, session->job);
 	}
 	close_view(&view);
 	return result;
@@ -391,7 +433,6 @@ int plan_make(struct plan *plan, struct session *session, const char *folder, un
 void plan_done(struct plan *plan)
 {
 	free(plan->items);
-	if (plan->known != NULL)
-		munmap(plan->known, plan->known_len);
+	known_done(&plan->known);
 	*plan = (struct plan){0};
 }

@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 #include "source/source.h"
 #include "worker/plan.h"
+#include "worker/recognize.h"
 #include "worker/survey.h"
 #include "worker/transfer.h"
 
@@ -88,6 +89,10 @@ static int haul_folder(struct session *session, const char *folder, unsigned ind
 	int result;
 
 	result = plan_make(&plan, session, folder, index, true, err); /* one listing against what is known; durable before it is used */
+	if (result == 0)
+		result = recognize_run(&plan, session, err); /* after a renumbering: what of it was hauled before? */
+	if (result == 0)
+		plan_limit(&plan, session);
 	if (result == 0)
 		result = transfer_run(&plan, session, err); /* fetch, intend, deliver, record, dispose */
 	plan_done(&plan);

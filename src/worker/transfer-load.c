@@ -81,7 +81,8 @@ static bool prepare_delivery(struct transfer *transfer, struct haul *haul, struc
 		.intent_at = now,
 	};
 	delivery->needs_smtputf8 = envelope_needs_smtputf8(delivery->sender, delivery->recipient, haul->message);
-	received_make_id(delivery->id, job->installation, job->mailbox->name, session->folder, haul->id, outlet->config->name, delivery->recipient);
+	received_make_id(
+		delivery->id, job->installation, job->mailbox->name, session->folder, item->origin, outlet->config->name, delivery->recipient);
 	write_headers(session, delivery, outlet->config);
 	if (dest_prepare(outlet->dest, delivery, &lost) == 0) {
 		outlet->unsynced = true;
@@ -125,6 +126,47 @@ static bool is_old_acquaintance(struct transfer *transfer, struct haul *haul)
 	log_say(&session->log, LEVEL_INFO, "recognized", "message %llu is known from before; what is left to do with it, the next session does",
 		(unsigned long long)haul->id);
 	return true;
+}
+
+/* The same bytes, or what the state calls the same. */
+static int ask_if_same(struct transfer *transfer, const struct haul *haul, bool *ret_same, struct error *err)
+{
+	const struct plan_item *item = haul->origin;
+	struct record request = {.kind = REC_VERIFY, .index = transfer->plan->folder_index, .id = item->id, .has_trace = haul->message->has_trace},
+		      answer;
+
+	*ret_same = memcmp(item->hash, haul->message->hash, sizeof(haul->message->hash)) == 0;
+	if (*ret_same)
+		return 0;
+	memcpy(request.hash, haul->message->hash, sizeof(request.hash));
+	memcpy(request.trace, haul->message->trace, sizeof(request.trace));
+	if (channel_call(transfer->session->channel, &request, NULL, 0, REC_MATCHED, &answer, NULL, 0, err) < 0)
+		return -1;
+	*ret_same = answer.id != 0;
+	return 0;
+}
+
+int transfer_verify(struct transfer *transfer, struct haul *haul, struct error *err)
+{
+	struct session *session = transfer->session;
+	const struct plan_item *item = haul->origin;
+	bool same = false;
+	int result = 0;
+
+	transfer->done++;
+	if (haul->error.kind == ERR_NONE) {
+		result = ask_if_same(transfer, haul, &same, err);
+		if (result == 0 && !same)
+			log_say(&session->log, LEVEL_NOTICE, "reused",
+				"the server shows another message in the place of message %llu, which was delivered; the next session hauls it",
+				(unsigned long long)item->id);
+	} else if (session->trouble.kind == ERR_NONE) {
+		session->trouble = haul->error; /* stays owed */
+	}
+	if (result == 0 && same)
+		result = transfer_dispose(transfer, item, err);
+	haul_free(haul);
+	return result;
 }
 
 static void prepare_deliveries(struct transfer *transfer, struct haul *haul)

@@ -94,15 +94,13 @@ int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct
 	return 0;
 }
 
-int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, const struct error *why, struct error *err)
+int report_unfetched(struct session *session, const struct plan_item *item, const struct error *why, struct error *err)
 {
-	struct session *session = transfer->session;
 	struct record record = {
 		.kind = REC_UNFETCHED, .id = item->id, .error = (uint8_t)why->kind, .scope = SCOPE_MESSAGE, .code = (uint32_t)why->code};
 	struct log_entry entry;
 
 	record_set_text(&record, why->text, strlen(why->text));
-	transfer->done++;
 	if (why->kind == ERR_REFUSED)
 		session->held++;
 	else
@@ -119,14 +117,19 @@ int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, 
 	return channel_send(session->channel, &record, NULL, 0, err);
 }
 
-int transfer_suspect(struct transfer *transfer, uint64_t id, const struct error *why, struct error *err)
+int report_suspect(struct session *session, uint64_t id, const struct error *why, struct error *err)
 {
-	struct session *session = transfer->session;
 	struct record record = {.kind = REC_UNFETCHED, .id = id, .error = (uint8_t)why->kind, .scope = SCOPE_MAILBOX, .code = (uint32_t)why->code};
 
 	record_set_text(&record, why->text, strlen(why->text));
 	log_say(&session->log, LEVEL_INFO, "broken_off", "the connection broke when message %llu was to come", (unsigned long long)id);
 	return channel_send(session->channel, &record, NULL, 0, err);
+}
+
+int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, const struct error *why, struct error *err)
+{
+	transfer->done++;
+	return report_unfetched(transfer->session, item, why, err);
 }
 
 /* Asks the destinations that can tell. What is found there is recorded as accepted and need not be fetched again; what is not is delivered anew. */
@@ -146,7 +149,7 @@ int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct e
 		if ((item->doubtful >> i & 1) == 0 || !outlet_ready(outlet))
 			continue;
 		received_make_id(
-			delivery.id, job->installation, job->mailbox->name, session->folder, item->id, outlet->config->name, delivery.recipient);
+			delivery.id, job->installation, job->mailbox->name, session->folder, item->origin, outlet->config->name, delivery.recipient);
 		if (dest_resolve(outlet->dest, &delivery, item->hash, &resolution, &lost) < 0) {
 			outlet_lost(outlet, &lost);
 			continue;

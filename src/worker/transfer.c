@@ -36,33 +36,61 @@ uint64_t transfer_usable(struct transfer *transfer, uint64_t targets)
 	return targets;
 }
 
-static int queue_disposal(struct transfer *transfer, uint64_t id, uint32_t uid, enum disposal what, struct error *err)
+/* Where a delivered message is moved to was frozen with it, whatever the configuration says now. */
+static const char *disposal_folder(const struct transfer *transfer, const struct plan_item *item)
 {
-	const struct after_delivery *setting = &transfer->session->job->mailbox->after_delivery;
+	return item->folder != 0 ? known_folder(&transfer->plan->known, item->folder) : transfer->session->job->mailbox->after_delivery.folder;
+}
 
-	if (what == DISPOSE_MOVE && setting->folder == NULL)
-		return 0; /* the configuration no longer says where to: stays owed */
-	if (source_dispose(transfer->session->source, id, uid, what, setting->folder, err) < 0)
+int transfer_dispose(struct transfer *transfer, const struct plan_item *item, struct error *err)
+{
+	const char *folder = disposal_folder(transfer, item);
+
+	if (item->dispose == DISPOSE_MOVE && folder == NULL)
+		return 0; /* nobody says where to: stays owed */
+	if (source_dispose(transfer->session->source, item->id, item->uid, item->dispose, folder, err) < 0)
 		return -1;
 	transfer->queued_disposals++;
 	transfer->open_disposals++;
 	return 0;
 }
 
+static int request_fetch(struct transfer *transfer, const struct plan_item *item, struct error *err)
+{
+	/* One that is only to be looked at, since it was delivered, is no suspect if the server hangs up at it: 0. */
+	struct haul *haul = haul_new(item->open != 0 ? item->id : 0, item->uid, item->size, item->date);
+
+	haul->origin = item;
+	if (source_request(transfer->session->source, haul, err) < 0)
+		return -1;
+	haul->stage = HAUL_REQUESTED;
+	transfer->requested.count++;
+	transfer->requested.bytes += item->size;
+	return 1;
+}
+
+/* Delivered in an earlier session; only what it asks of the source is left. */
+static int settle_debt(struct transfer *transfer, const struct plan_item *item, struct error *err)
+{
+	if (item->dispose == DISPOSE_KEEP || item->held_back) {
+		transfer->done++;
+		return 0;
+	}
+	if (item->unsure)
+		return request_fetch(transfer, item, err); /* transfer_verify looks at it */
+	transfer->done++;
+	return transfer_dispose(transfer, item, err);
+}
+
 static int request_item(struct transfer *transfer, struct plan_item *item, struct error *err)
 {
 	const struct mailbox_config *mailbox = transfer->session->job->mailbox;
-	struct haul *haul;
 	struct error why;
 
 	if (item->doubtful != 0 && transfer_resolve(transfer, item, err) < 0)
 		return -1;
-	if (item->open == 0) {
-		transfer->done++;
-		if (item->dispose == DISPOSE_KEEP || item->held_back)
-			return 0;
-		return queue_disposal(transfer, item->id, item->uid, item->dispose, err);
-	}
+	if (item->open == 0)
+		return settle_debt(transfer, item, err);
 	if (item->size > mailbox->max_message) {
 		error_set(&why, ERR_REFUSED, SCOPE_MESSAGE, "the message has %llu bytes, more than max_message (%llu)",
 			(unsigned long long)item->size, (unsigned long long)mailbox->max_message);
@@ -72,14 +100,7 @@ static int request_item(struct transfer *transfer, struct plan_item *item, struc
 		transfer->done++; /* stays open; session->trouble has the reason */
 		return 0;
 	}
-	haul = haul_new(item->id, item->uid, item->size, item->date);
-	haul->origin = item;
-	if (source_request(transfer->session->source, haul, err) < 0)
-		return -1;
-	haul->stage = HAUL_REQUESTED;
-	transfer->requested.count++;
-	transfer->requested.bytes += item->size;
-	return 1;
+	return request_fetch(transfer, item, err);
 }
 
 static bool window_has_room(const struct transfer *transfer, uint64_t next_bytes)
@@ -120,6 +141,8 @@ static int take_arrival(struct transfer *transfer, struct haul *haul, struct err
 	}
 	if (transfer->stopping)
 		transfer_drop(transfer, haul);
+	else if (item->open == 0)
+		result = transfer_verify(transfer, haul, err);
 	else if (haul->error.kind != ERR_NONE) {
 		result = transfer_unfetched(transfer, item, &haul->error, err);
 		haul_free(haul);
@@ -172,7 +195,7 @@ static int dispose(struct transfer *transfer, bool *moved, struct error *err)
 		if (haul->disposable && item->dispose != DISPOSE_KEEP && !transfer->source_lost) {
 			/* The promise rests on this line: the source is touched only after the outcome is on disk. */
 			assert(haul->stage == HAUL_RECORDED && channel_is_durable(session->channel, haul->seq));
-			result = queue_disposal(transfer, haul->id, haul->uid, item->dispose, err);
+			result = transfer_dispose(transfer, item, err);
 		}
 		haul_free(haul);
 		if (result < 0)
@@ -265,7 +288,7 @@ static int serve_source(struct transfer *transfer, bool *moved, struct error *er
 	leave_source(transfer, moved);
 	if (suspect == 0 || transfer->source_error.kind == ERR_CANCELED)
 		return 0;
-	return transfer_suspect(transfer, suspect, &transfer->source_error, err);
+	return report_suspect(transfer->session, suspect, &transfer->source_error, err);
 }
 
 static int step(struct transfer *transfer, bool *moved, struct error *err)

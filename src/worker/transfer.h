@@ -49,14 +49,19 @@ struct transfer {
 void transfer_load(struct transfer *transfer, struct haul *haul);
 int transfer_close_group(struct transfer *transfer, struct error *err);
 void transfer_drop(struct transfer *transfer, struct haul *haul); /* as if it had never been asked for */
+/* Queues what is to become of a delivered message at the source. */
+int transfer_dispose(struct transfer *transfer, const struct plan_item *item, struct error *err);
+/* An owed DELE needs the very message that was delivered. Frees the haul. */
+int transfer_verify(struct transfer *transfer, struct haul *haul, struct error *err);
 /* transfer-offer.c: from the durable intent to the verdict. A destination that has no room waits for its answers, not we. */
 int transfer_offer(struct transfer *transfer, bool *moved, struct error *err);
 int transfer_take_verdicts(struct transfer *transfer, bool *moved, struct error *err);
 /* transfer-settle.c: what came of it. */
 int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct error *err);
+int report_unfetched(struct session *session, const struct plan_item *item, const struct error *why, struct error *err);
 int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, const struct error *why, struct error *err);
 /* The source was lost while this message was to come: once may be the network's doing, twice is the message's (apply_unfetched). */
-int transfer_suspect(struct transfer *transfer, uint64_t id, const struct error *why, struct error *err);
+int report_suspect(struct session *session, uint64_t id, const struct error *why, struct error *err);
 int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct error *err);
 void transfer_progress(struct transfer *transfer);
 /* The targets among these that can be delivered to now; opens their destinations. */

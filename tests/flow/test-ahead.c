@@ -399,9 +399,10 @@ static void pop3_learns(void **state)
 		S("+OK"), ENTERS, C("STAT"), QUIET, ENTERED, S("+OK 1 55"), C("UIDL"), QUIET, S("+OK"), S("1 a"), S("."), POP3_LEAVES, NEXT,
 		/* 3 */
 		S("+OK"), ENTERS, C("STAT"), C("UIDL"), ENTERED, S("+OK 1 55"), S("+OK"), S("1 a"), S("."), POP3_LEAVES, NEXT,
-		/* 4: as many as before, but another one */
+		/* 4: as many as before, but another one, which may be the old one under a new id: looked at first */
 		S("+OK"), ENTERS, C("STAT"), C("UIDL"), ENTERED, S("+OK 1 55"), S("+OK"), S("1 b"), S("."), C("LIST"), S("+OK"), S("1 55"), S("."),
-		C("RETR 1"), S("+OK"), RAW(LETTER), S("."), POP3_LEAVES, END};
+		C("RETR 1"), S("+OK"), RAW("Subject: another\r\n\r\n"), S("."), C("RETR 1"), S("+OK"), RAW("Subject: another\r\n\r\n"), S("."),
+		POP3_LEAVES, END};
 
 	(void)state;
 	haul("pop3", script, NULL, (const unsigned[]){1, 1, 1, 2}, 4);

@@ -27,7 +27,7 @@ static const struct step hauls[] = {LISTS("55"), HANDS_OUT, LEAVES};
 static const struct step looks[] = {LISTS("55"), LEAVES};
 static const struct step empty[] = {ENTERS, S("+OK 0 0"), C("LIST"), C("UIDL"), S("+OK"), S("."), S("+OK"), S("."), LEAVES};
 static const struct step hauls_and_deletes[] = {LISTS("55"), HANDS_OUT, C("DELE 1"), S("+OK"), LEAVES};
-static const struct step deletes[] = {LISTS("55"), C("DELE 1"), S("+OK"), LEAVES};
+static const struct step deletes[] = {LISTS("55"), HANDS_OUT, C("DELE 1"), S("+OK"), LEAVES};
 
 static void configure(struct agent *agent, uint16_t port, const char *destination, const char *more)
 {

@@ -247,7 +247,7 @@ static void a_renamed_destination_gets_what_is_open(void **state)
 static void a_removed_destination(void **state)
 {
 	static const struct step second[] = {PLAY(lists_two), HANDS_OUT("2"), C("DELE 2"), S("+OK"), LEAVES, END};
-	static const struct step first_owed[] = {PLAY(lists_one), C("DELE 1"), S("+OK"), LEAVES, END};
+	static const struct step first_owed[] = {PLAY(lists_one), HANDS_OUT("1"), C("DELE 1"), S("+OK"), LEAVES, END};
 	struct agent agent;
 
 	(void)state;

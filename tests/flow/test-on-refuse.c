@@ -22,7 +22,7 @@ static const struct step one_left[] = {ENTERS, S("+OK 1 56"), C("LIST"), C("UIDL
 /* The first is taken and deleted, the second refused. */
 static const struct step first_session[] = {PLAY(both), C("RETR 1"), C("RETR 2"), HANDS_OUT(GOOD), HANDS_OUT(SPAM), C("DELE 1"), S("+OK"), LEAVES};
 static const struct step leaves_it[] = {PLAY(one_left), LEAVES};
-static const struct step deletes_it[] = {PLAY(one_left), C("DELE 1"), S("+OK"), LEAVES};
+static const struct step deletes_it[] = {PLAY(one_left), C("RETR 1"), HANDS_OUT(SPAM), C("DELE 1"), S("+OK"), LEAVES};
 static const struct step hauls_and_deletes_it[] = {PLAY(one_left), C("RETR 1"), HANDS_OUT(SPAM), C("DELE 1"), S("+OK"), LEAVES};
 
 static const struct step greets[] = {S("220 mx"), C("EHLO *"), S("250 mx"), END};
@@ -135,7 +135,7 @@ static void held_until_other_mail_is_accepted(void **state)
 	static const struct step refuses_first[] = {PLAY(greets), PLAY(dot), S("554 5.7.1 spam"), PLAY(takes_one), PLAY(quits), END};
 	static const struct step left[] = {ENTERS, S("+OK 1 56"), C("LIST"), C("UIDL"), S("+OK"), S("1 56"), S("."), S("+OK"), S("1 a"), S("."), END};
 	static const struct step again[] = {PLAY(left), C("RETR 1"), HANDS_OUT(SPAM), LEAVES};
-	static const struct step deletes[] = {PLAY(left), C("DELE 1"), S("+OK"), LEAVES};
+	static const struct step deletes[] = {PLAY(left), C("RETR 1"), HANDS_OUT(SPAM), C("DELE 1"), S("+OK"), LEAVES};
 	static const struct step refuses_again[] = {PLAY(greets), PLAY(dot), S("554 5.7.1 spam"), PLAY(quits), END};
 	struct agent agent;
 

@@ -289,7 +289,10 @@ static void an_unanswered_deletion_is_asked_for_again(void **state)
 	(void)state;
 	for (EACH_DIALECT(dialect)) {
 		const struct step first[] = {PLAY(dialect->enters), PLAY(dialect->hands_out), PLAY(dialect->deletes_unanswered), END};
-		const struct step second[] = {PLAY(dialect->reenters), PLAY(dialect->deletes), PLAY(dialect->leaves), END};
+		/* A UIDL may be another message's by now (RFC 1939 7): only the content can tell. */
+		const struct step looks[] = {PLAY(dialect->reenters), PLAY(dialect->hands_out), END};
+		const struct step second[] = {
+			PLAY(dialect == dialects ? looks : dialect->reenters), PLAY(dialect->deletes), PLAY(dialect->leaves), END};
 		struct agent agent;
 
 		agent_init(&agent);
@@ -460,11 +463,12 @@ static void one_refused_message_keeps_no_other(void **state)
 	agent_done(&agent);
 }
 
-static void what_arrived_before_a_cut_is_not_fetched_again(void **state)
+static void what_arrived_before_a_cut_is_not_delivered_again(void **state)
 {
 	static const struct step first[] = {THREE_LISTED, IN_A_ROW, HANDED_OUT(LETTER), HANDED_OUT(OTHER), RAW("+OK\r\nReturn-Pa"), CLOSE, END};
-	static const struct step second[] = {THREE_LISTED, C("DELE 1"), C("DELE 2"), C("RETR 3"), S("+OK"), S("+OK"), HANDED_OUT(LETTER), C("DELE 3"),
-		S("+OK"), PLAY(pop3_leaves), END};
+	/* The first two are looked at before they are deleted: are they still the same? */
+	static const struct step second[] = {THREE_LISTED, IN_A_ROW, HANDED_OUT(LETTER), HANDED_OUT(OTHER), HANDED_OUT(LETTER), C("DELE 1"),
+		C("DELE 2"), S("+OK"), S("+OK"), C("DELE 3"), S("+OK"), PLAY(pop3_leaves), END};
 	struct agent agent;
 
 	(void)state;
@@ -682,14 +686,19 @@ static void a_missing_folder_costs_the_others_nothing(void **state)
 
 /* -- keys that change -- */
 
-#define VISIT(uidvalidity, uid)                                                                                                              \
-	OPENED("EXAMINE", "1", uidvalidity, "9"), LIST_FROM("1"), LISTED("1", uid), S("%3 OK"), C("%4 UID FETCH " uid " (UID BODY.PEEK[])"), \
-		SENDS("1", uid), RAW(LETTER ")\r\n"), S("%4 OK"), PLAY(imap_logged_out)
+#define VISIT(uidvalidity, uid) OPENED("EXAMINE", "1", uidvalidity, "9"), LIST_FROM("1"), LISTED("1", uid), S("%3 OK")
+#define HANDS_OUT(uid) C("%4 UID FETCH " uid " (UID BODY.PEEK[])"), SENDS("1", uid), RAW(LETTER ")\r\n"), S("%4 OK")
+/* Without a Received field the header proves nothing, so the whole message is compared. */
+#define LETTER_HEADER "Return-Path: <ben@far.example>\r\nSubject: one\r\n\r\n"
+#define SHOWS(uid)                                                                                                                                \
+	C("%5 UID FETCH " uid " (UID BODY.PEEK[HEADER])"), S("* 1 FETCH (UID " uid " BODY[HEADER] {48}"), RAW(LETTER_HEADER ")\r\n"), S("%5 OK"), \
+		HANDS_OUT(uid)
+_Static_assert(sizeof(LETTER_HEADER) - 1 == 48, "as in SHOWS");
 
 static void a_renumbered_folder_is_recognised(void **state)
 {
-	static const struct step first[] = {VISIT("7", "5"), END};
-	static const struct step second[] = {VISIT("8", "1"), END};
+	static const struct step first[] = {VISIT("7", "5"), HANDS_OUT("5"), PLAY(imap_logged_out), END};
+	static const struct step second[] = {VISIT("8", "1"), SHOWS("1"), PLAY(imap_logged_out), END};
 	static const struct step third[] = {OPENED("EXAMINE", "1", "8", "2"), PLAY(imap_logged_out), END};
 	struct agent agent;
 
@@ -715,7 +724,7 @@ static void a_folder_without_uidvalidity_is_hauled_once(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		const struct step first[] = {
 			PLAY(opened[i]), LIST_FROM("1"), LISTED("1", "5"), S("%3 OK"), PLAY(imap_hands_out), PLAY(imap_logged_out), END};
-		const struct step second[] = {PLAY(opened[i]), LIST_FROM("6"), S("%3 OK"), PLAY(imap_logged_out), END};
+		const struct step second[] = {PLAY(opened[i]), LIST_FROM("1"), LISTED("1", "5"), S("%3 OK"), SHOWS("5"), PLAY(imap_logged_out), END};
 		struct agent agent;
 
 		agent_init(&agent);
@@ -821,7 +830,7 @@ int main(void)
 		cmocka_unit_test(an_end_in_the_middle_leaves_nothing_partial),
 		cmocka_unit_test(a_silent_server_keeps_nobody_from_leaving),
 		cmocka_unit_test(one_refused_message_keeps_no_other),
-		cmocka_unit_test(what_arrived_before_a_cut_is_not_fetched_again),
+		cmocka_unit_test(what_arrived_before_a_cut_is_not_delivered_again),
 		cmocka_unit_test(a_silent_mailbox_delays_no_other),
 		cmocka_unit_test(the_first_run_draws_the_line),
 		cmocka_unit_test(the_second_of_two_runs_stays_away),

@@ -1,4 +1,4 @@
-/* test-uidl-reuse.c - a POP3 server that gives a unique id to another message (RFC 1939 7), or to two: the real program against its scripts, into a
+/* test-uidl-reuse.c - a POP3 server that gives a unique id to another message (RFC 1939 7), or to two, or new ones to all: the real program against its scripts, into a
  * Maildir. Nothing is lost, nothing arrives twice, nothing is deleted that did not arrive. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,11 +33,19 @@ static const struct step unanswered[] = {C("QUIT"), CLOSE, END};
 
 /* Runs of one mailbox, one after the other. */
 struct run {
-	struct step script[5];
+	struct step script[6];
 	int status;
 	unsigned mail; /* in the Maildir after it */
 	unsigned owed;
 };
+
+static void configure(struct agent *agent, uint16_t port, const char *after_delivery)
+{
+	agent_configure(agent,
+		"destinations:\n  home: {maildir: %s/home}\nmailboxes:\n  - name: isp\n    pop3: \"127.0.0.1:%u\"\n    tls: none\n"
+		"    user: anna\n    password: secret\n    deliver_to: home\n    after_delivery: %s\n",
+		agent->dir, port, after_delivery);
+}
 
 static void haul(const char *after_delivery, const struct run *runs, size_t count)
 {
@@ -47,10 +55,7 @@ static void haul(const char *after_delivery, const struct run *runs, size_t coun
 	for (size_t i = 0; i < count; i++) {
 		struct peer *source = peer_start(runs[i].script, PEER_LISTEN);
 
-		agent_configure(&agent,
-			"destinations:\n  home: {maildir: %s/home}\nmailboxes:\n  - name: isp\n    pop3: \"127.0.0.1:%u\"\n    tls: none\n"
-			"    user: anna\n    password: secret\n    deliver_to: home\n    after_delivery: %s\n",
-			agent.dir, source->port, after_delivery);
+		configure(&agent, source->port, after_delivery);
 		agent_expect(&agent, runs[i].status, "run", "isp");
 		peer_finish(source);
 		assert_int_equal(agent_mail(&agent, "new", NULL), runs[i].mail);
@@ -90,7 +95,7 @@ static void the_same_message_again(void **state)
 	static const struct run runs[] = {
 		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(leaves), END}, 0, 1, 0},
 		{{PLAY(one), PLAY(letter), PLAY(leaves), END}, 0, 1, 1},
-		{{PLAY(one), PLAY(deletes), PLAY(leaves), END}, 0, 1, 0},
+		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(leaves), END}, 0, 1, 0},
 	};
 
 	(void)state;
@@ -114,7 +119,7 @@ static void another_size_alone_is_not_another_message(void **state)
 	static const struct run runs[] = {
 		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 0, 1, 1},
 		{{PLAY(one_of_another_size), PLAY(letter), PLAY(leaves), END}, 0, 1, 1},
-		{{PLAY(one_of_another_size), PLAY(deletes), PLAY(leaves), END}, 0, 1, 0},
+		{{PLAY(one_of_another_size), PLAY(letter), PLAY(deletes), PLAY(leaves), END}, 0, 1, 0},
 	};
 
 	(void)state;
@@ -177,6 +182,151 @@ static void a_second_message_with_the_id_of_one_that_is_kept(void **state)
 	HAUL("keep", runs);
 }
 
+/* The server deleted it, but its answer was lost, and the id has gone to another message, of the same size. */
+static void what_is_owed_is_not_taken_from_one_of_the_same_size(void **state)
+{
+	static const struct run runs[] = {
+		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 0, 1, 1},
+		{{PLAY(one), PLAY(other), PLAY(leaves), END}, 0, 1, 0},
+		{{PLAY(one), PLAY(other), PLAY(deletes), PLAY(leaves), END}, 0, 2, 0},
+	};
+
+	(void)state;
+	HAUL("delete", runs);
+}
+
+/* -- other ids -- */
+
+static const struct step a_and_b[] = {LISTS("2"), S("1 55"), S("2 55"), S("."), S("+OK"), S("1 a"), S("2 b"), S("."), END};
+static const struct step b_and_c[] = {LISTS("2"), S("1 55"), S("2 55"), S("."), S("+OK"), S("1 b"), S("2 c"), S("."), END};
+static const struct step both[] = {C("RETR 1"), C("RETR 2"), HANDS_OUT(LETTER), HANDS_OUT(OTHER), END};
+
+/* Of two deletions the first took effect, so the second message is number 1 now, and a third has its old number. */
+static void numbers_that_move_up(void **state)
+{
+	static const struct step deletes_both[] = {C("DELE 1"), C("DELE 2"), S("+OK"), S("+OK"), END};
+	static const struct step other_and_letter[] = {C("RETR 1"), C("RETR 2"), HANDS_OUT(OTHER), HANDS_OUT(LETTER), END};
+	static const struct step shifted[] = {PLAY(b_and_c), PLAY(other_and_letter), C("DELE 1"), S("+OK"), C("DELE 2"), S("+OK"), PLAY(leaves), END};
+	static const struct run runs[] = {
+		{{PLAY(a_and_b), PLAY(both), PLAY(deletes_both), PLAY(unanswered), END}, 0, 2, 2}, {{PLAY(shifted), END}, 0, 3, 0}};
+
+	(void)state;
+	HAUL("delete", runs);
+}
+
+static void a_listing_without_ids_ends_nothing(void **state)
+{
+	static const struct step nothing[] = {LISTS("2"), S("1 55"), S("2 55"), S("."), S("+OK"), S("."), END};
+	static const struct run runs[] = {
+		{{PLAY(a_and_b), PLAY(both), PLAY(leaves), END}, 0, 2, 0},
+		{{PLAY(nothing), PLAY(leaves), END}, 75, 2, 0},
+		{{PLAY(a_and_b), PLAY(leaves), END}, 0, 2, 0},
+	};
+
+	(void)state;
+	HAUL("keep", runs);
+}
+
+/* All have new ids: looked at whole, and only what is new is delivered. */
+static void new_ids_for_all(void **state)
+{
+	static const struct step x_and_y[] = {LISTS("2"), S("1 55"), S("2 55"), S("."), S("+OK"), S("1 x"), S("2 y"), S("."), END};
+	static const struct step letter_of_two[] = {C("RETR 1"), HANDS_OUT(LETTER), END};
+	static const struct run runs[] = {
+		{{PLAY(one), PLAY(other), PLAY(leaves), END}, 0, 1, 0},
+		{{PLAY(x_and_y), PLAY(both), PLAY(letter_of_two), PLAY(leaves), END}, 0, 2, 0},
+		{{PLAY(x_and_y), PLAY(leaves), END}, 0, 2, 0},
+	};
+
+	(void)state;
+	HAUL("keep", runs);
+}
+
+#define MANY 30
+
+/* Ids "KIND1" and so on, messages "KIND1" and so on. */
+static void mailbox_of_many(struct step *steps, char (*texts)[160], char kind, unsigned handed_out)
+{
+	static const struct step begins[] = {LISTS("30"), END};
+	struct step *at = steps;
+	unsigned used = 0;
+
+#define LINE(step_kind, ...)                                                              \
+	do {                                                                              \
+		snprintf(texts[used], sizeof(texts[0]), __VA_ARGS__);                     \
+		*at++ = (struct step){step_kind, texts[used], strlen(texts[used]), NULL}; \
+		used++;                                                                   \
+	} while (0)
+	*at++ = (struct step)PLAY(begins);
+	for (unsigned i = 1; i <= MANY; i++)
+		LINE(STEP_SEND_LINE, "%u 40", i);
+	LINE(STEP_SEND_LINE, ".");
+	LINE(STEP_SEND_LINE, "+OK");
+	for (unsigned i = 1; i <= MANY; i++)
+		LINE(STEP_SEND_LINE, "%u %c%u", i, kind, i);
+	LINE(STEP_SEND_LINE, ".");
+	for (unsigned round = 0; round < handed_out; round++) {
+		for (unsigned i = 1; i <= MANY; i++)
+			LINE(STEP_EXPECT_LINE, "RETR %u", i);
+		for (unsigned i = 1; i <= MANY; i++)
+			LINE(STEP_SEND, "+OK\r\nSubject: %c%u\r\n\r\n.\r\n", kind, i);
+	}
+	*at++ = (struct step)END;
+}
+
+static void another_mailbox_stops(void **state)
+{
+	static struct step first[400], replaced[400], accepted[400];
+	static char texts[3][400][160];
+	struct agent agent;
+	struct peer *source;
+	const struct step scripts[][3] = {
+		{PLAY(first), PLAY(leaves), END},
+		{PLAY(replaced), END},
+		{PLAY(accepted), PLAY(leaves), END},
+	};
+
+	(void)state;
+	mailbox_of_many(first, texts[0], 'a', 1);
+	mailbox_of_many(replaced, texts[1], 'x', 1);
+	mailbox_of_many(accepted, texts[2], 'x', 1);
+	agent_init(&agent);
+	for (unsigned i = 0; i < 3; i++) {
+		source = peer_start(scripts[i], PEER_LISTEN);
+		configure(&agent, source->port, "keep");
+		agent_expect(&agent, i == 1 ? 75 : 0, "run", "isp");
+		peer_finish(source);
+		assert_int_equal(agent_mail(&agent, "new", NULL), i == 2 ? 2 * MANY : MANY);
+		if (i == 1) {
+			assert_true(agent_said(&agent, "mailhaul accept isp"));
+			agent_expect(&agent, 0, "accept", "isp");
+		}
+	}
+	agent_done(&agent);
+}
+
+/* One id is missing, one is longer than a key may be. */
+static void ids_that_are_none_or_too_long(void **state)
+{
+	static char line[5 * 1024];
+	const struct step lists[] = {LISTS("1"), S("1 55"), S("."), S("+OK"), {STEP_SEND_LINE, line, sizeof(line) - 1, NULL}, S("."), END};
+	static const struct step empty[] = {LISTS("1"), S("1 55"), S("."), S("+OK"), S("1 "), S("."), END};
+	const struct run too_long[] = {
+		{{PLAY(lists), PLAY(letter), PLAY(leaves), END}, 0, 1, 0},
+		{{PLAY(lists), PLAY(leaves), END}, 0, 1, 0},
+	};
+	const struct run none_at_all[] = {
+		{{PLAY(empty), PLAY(letter), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 0, 1, 1},
+		{{PLAY(empty), PLAY(letter), PLAY(deletes), PLAY(leaves), END}, 0, 1, 0},
+	};
+
+	(void)state;
+	memset(line, 'x', sizeof(line) - 1);
+	memcpy(line, "1 ", 2);
+	HAUL("keep", too_long);
+	HAUL("delete", none_at_all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +339,12 @@ int main(void)
 		cmocka_unit_test(the_second_of_one_id_when_somebody_deletes_the_first),
 		cmocka_unit_test(the_first_of_one_id_when_somebody_deletes_the_second),
 		cmocka_unit_test(a_second_message_with_the_id_of_one_that_is_kept),
+		cmocka_unit_test(what_is_owed_is_not_taken_from_one_of_the_same_size),
+		cmocka_unit_test(numbers_that_move_up),
+		cmocka_unit_test(a_listing_without_ids_ends_nothing),
+		cmocka_unit_test(new_ids_for_all),
+		cmocka_unit_test(another_mailbox_stops),
+		cmocka_unit_test(ids_that_are_none_or_too_long),
 	};
 	int failed;
 

@@ -76,6 +76,46 @@ renumbered() {
   check "renumbered folder: nothing comes twice" arrived_is "$dir/home" $COUNT
 }
 
+# The server loses its list of UIDs and makes another one, with another UIDVALIDITY.
+lose_uids() {
+  rm -f "$WORK/dovecot/mail/$1"/dovecot*
+  doveadm_ mailbox update --uid-validity "$2" -u "$1" INBOX
+}
+
+# New numbers for known messages cost nothing; other messages under new numbers have to be accepted.
+replaced() {
+  local dir=$WORK/replaced number
+  dovecot_user dora secret
+  dovecot_fill dora "$WORK/messages"
+  write_config "$dir" imaps dora "{maildir: $dir/home}"
+  expect "replaced mailbox: first run" 0 '' mailhaul --config "$dir/config.yaml" run
+  lose_uids dora 4712
+  expect "replaced mailbox: new numbers" 0 '' mailhaul --config "$dir/config.yaml" run
+  check "replaced mailbox: nothing comes twice" arrived_is "$dir/home" $COUNT
+  rm -f "$WORK/dovecot/mail/dora/cur"/* "$WORK/dovecot/mail/dora/new"/*
+  for number in $(seq 1 60); do
+    printf 'Return-Path: <a@b.example>\nReceived: from a by b; %s\nSubject: other %s\n\nother\n' "$number" "$number" >"$dir/other"
+    dovecot_put dora "20000000$number.other.host" "$dir/other"
+  done
+  lose_uids dora 4713
+  expect "replaced mailbox: it stops" 75 'mailhaul accept isp' mailhaul --config "$dir/config.yaml" run
+  check "replaced mailbox: nothing is hauled" arrived_is "$dir/home" $COUNT
+  expect "replaced mailbox: it stays so, and quiet" 75 '^$' run_quietly "$dir"
+  expect "replaced mailbox: status says so" 1 'stopped .*mailhaul accept isp' mailhaul --config "$dir/config.yaml" status
+  expect "replaced mailbox: list still works" 0 '60 messages' mailhaul --config "$dir/config.yaml" list isp
+  expect "replaced mailbox: it is accepted" 0 'isp: accepted' mailhaul --config "$dir/config.yaml" accept isp
+  expect "replaced mailbox: it is hauled" 0 '' mailhaul --config "$dir/config.yaml" run
+  check "replaced mailbox: all that is new has come" arrived_is "$dir/home" $((COUNT + 60))
+}
+
+run_quietly() {
+  local status
+  mailhaul --config "$1/config.yaml" run >"$1/quiet" 2>&1
+  status=$?
+  [ ! -s "$1/quiet" ] && echo
+  return $status
+}
+
 # The lock of a mailbox: of two runs at once one hauls, the other says so and leaves, or comes later and finds nothing to do.
 two_runs() {
   local dir=$WORK/two first second
@@ -100,5 +140,6 @@ missing_folder
 several_destinations
 one_bad_mailbox
 renumbered
+replaced
 two_runs
 system_end

@@ -173,12 +173,14 @@ static inline int plan_raw(
 {
 	struct record record = {.kind = REC_PLAN, .flags = (uint16_t)flags, .uidvalidity = uidvalidity};
 	void *copy = xmalloc(len);
+	struct planned planned = {0};
 	int result;
 
 	memcpy(copy, bytes, len);
 	assert_int_equal(state_begin(f->state, &f->error), 0);
 	result = state_plan(
-		f->state, f->folder, &record, copy, len, f->targets, ARRAY_SIZE(f->targets), frozen, &f->disposal, f->now, ret_first_id, &f->error);
+		f->state, f->folder, &record, copy, len, f->targets, ARRAY_SIZE(f->targets), frozen, &f->disposal, f->now, &planned, &f->error);
+	*ret_first_id = planned.first_id;
 	/* Committed even after a lie: it must have changed nothing. */
 	assert_int_equal(state_commit(f->state, &f->error), 0);
 	free(copy);
@@ -296,7 +298,8 @@ static inline struct view known_as(struct fixture *f, uint64_t uidvalidity, uint
 	memcpy(&view.header, view.bytes, sizeof(view.header));
 	view.items = (const struct known_item *)((const char *)view.bytes + sizeof(view.header));
 	view.keys = (const struct known_key *)(view.items + view.header.item_count);
-	assert_int_equal(view.len, sizeof(view.header) + view.header.item_count * sizeof(*view.items) + view.header.key_count * sizeof(*view.keys));
+	assert_int_equal(view.len, sizeof(view.header) + view.header.item_count * sizeof(*view.items) + view.header.key_count * sizeof(*view.keys) +
+					   view.header.folders_len);
 	return view;
 }
 

@@ -191,6 +191,7 @@ static void counted(void **ctx)
 		deliver(f, id + i, 1, 1);
 	}
 	assert_int_equal(disposed(f, id + 3), 0);
+	draft_gone(&draft, id + 3);
 	draft_gone(&draft, id + 7);
 	draft_add(&draft, "9", 9, 1, 1, true);
 	assert_int_equal(plan_send(f, &draft, REC_COMPLETE, 7, 1, &baseline), 0);
@@ -198,7 +199,7 @@ static void counted(void **ctx)
 	assert_int_equal(counts.open, 1);
 	assert_int_equal(counts.held, 2);
 	assert_int_equal(counts.in_doubt, 2);
-	assert_int_equal(counts.delivered, 3);
+	assert_int_equal(counts.delivered, 2);
 	assert_int_equal(counts.owed, 2);
 	assert_int_equal(counts.baseline, 1);
 	assert_int_equal(state_counts(f->state, f->mailbox + 1, &counts, &f->error), 0);

@@ -20,10 +20,10 @@ static void every_pair_of_message_stages(void **ctx)
 {
 	static const char *const expected[] = {
 		/* no such stage */ "........",
-		/* baseline */ "..x.....",
+		/* baseline */ "..x...x.",
 		/* open */ "........",
 		/* intent */ "..xx....",
-		/* delivered */ "..xx....",
+		/* delivered */ "..xx.xx.",
 		/* disposed */ "....x...",
 		/* gone */ ".xxxxx..",
 		/* no such stage */ "........",

@@ -23,7 +23,7 @@ static void nothing_was_ever_planned(void **ctx)
 
 	assert_int_equal(view.header.first_run, 1);
 	assert_int_equal(view.header.want_complete, 1);
-	assert_int_equal(view.header.uidvalidity, 12345); /* not renumbered */
+	assert_int_equal(view.header.renumbered, 0);
 	assert_int_equal(view.header.mark + view.header.item_count + view.header.key_count, 0);
 	view_done(&view);
 }
@@ -33,7 +33,6 @@ static void open_items_come_with_their_targets(void **ctx)
 {
 	struct fixture *f = *ctx;
 	struct known_item expected = {0};
-	uint8_t key[SHA256_BYTES];
 	struct view view;
 	uint64_t first;
 
@@ -43,12 +42,13 @@ static void open_items_come_with_their_targets(void **ctx)
 	assert_int_equal(view.header.mark, 11);
 	assert_int_equal(view.header.item_count, 4);
 	for (unsigned i = 0; i < 4; i++) {
-		char text[12];
-
-		sha256_of(text, (size_t)snprintf(text, sizeof(text), "%u", 8 + i), key);
-		expected = (struct known_item){
-			.id = first + i, .size = 1008 + i, .date = START - 8 - i, .open = 5, .uid = 8 + i, .dispose = DISPOSE_DELETE};
-		memcpy(expected.key, key, sizeof(expected.key));
+		expected = (struct known_item){.id = first + i,
+			.origin = first + i,
+			.size = 1008 + i,
+			.date = START - 8 - i,
+			.open = 5,
+			.uid = 8 + i,
+			.dispose = DISPOSE_DELETE};
 		assert_memory_equal(&view.items[i], &expected, sizeof(expected));
 	}
 	view_done(&view);
@@ -301,7 +301,7 @@ static void a_renumbered_folder_tells_only_so(void **ctx)
 
 	plan_uids(f, 1, 3, 1);
 	view = known_as(f, 8, 3, true);
-	assert_int_equal(view.header.uidvalidity, 7);
+	assert_int_equal(view.header.renumbered, 1);
 	assert_int_equal(view.header.want_complete, 1);
 	assert_int_equal(view.header.first_run, 0);
 	assert_int_equal(view.header.item_count + view.header.key_count, 0);
@@ -355,12 +355,12 @@ static void settled_messages_cost_nothing(void **ctx)
 	view_done(&view);
 	assert_int_equal(effort(f, SQLITE_STMTSTATUS_FULLSCAN_STEP), 0);
 	assert_in_range(effort(f, SQLITE_STMTSTATUS_VM_STEP), 1, 1000);
-	/* All keys, straight from the index. */
+	/* All keys, in the order of the index, each with a look at its message. */
 	view = known_as(f, 7, 2003, true);
 	assert_int_equal(view.header.key_count, 2003);
 	view_done(&view);
 	assert_int_equal(effort(f, SQLITE_STMTSTATUS_SORT), 0);
-	assert_in_range(effort(f, SQLITE_STMTSTATUS_VM_STEP), 2003, 2003 * 15);
+	assert_in_range(effort(f, SQLITE_STMTSTATUS_VM_STEP), 2003, 2003 * 16);
 }
 
 int main(void)

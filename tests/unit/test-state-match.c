@@ -223,6 +223,152 @@ static void undone_is_not_matched(void **ctx)
 	assert_int_equal(match(f, new, 1), 0);
 }
 
+static int recognize(struct fixture *f, uint64_t id, uint8_t hash_byte, uint8_t trace_byte, bool header)
+{
+	struct record record = {.kind = REC_RECOGNIZE, .id = id, .flags = header ? REC_HEADER : 0, .has_trace = trace_byte != 0};
+
+	memset(record.hash, hash_byte, sizeof(record.hash));
+	memset(record.trace, trace_byte ^ 0x80, sizeof(record.trace));
+	return apply(f, &record);
+}
+
+static enum recognition recognition_of(struct fixture *f, uint64_t id)
+{
+	return (enum recognition)number(f, "SELECT recognition FROM message WHERE id = %lld", (long long)id);
+}
+
+static struct renumbering renumbering(struct fixture *f)
+{
+	struct renumbering renumbering;
+
+	assert_int_equal(state_renumbering(f->state, f->folder, &renumbering, &f->error), 0);
+	return renumbering;
+}
+
+/* By their headers first; with the bytes, what headers cannot tell; and in this order only. */
+static void headers_first(void **ctx)
+{
+	struct fixture *f = *ctx;
+	uint64_t old = plan_uids(f, 1, 2, 1), new;
+
+	deliver(f, old, 0, 1);
+	deliver(f, old + 1, 0, 2);
+	new = renumber(f, 8, 3, 1);
+	for (uint64_t id = new; id < new + 3; id++)
+		assert_int_equal(recognition_of(f, id), RECOGNITION_BY_HEADER);
+	assert_lie(f, recognize(f, new, 1, 1, false));
+	assert_int_equal(recognize(f, new, 0, 1, true), 0);
+	assert_int_equal(stage_of(f, new), STAGE_DELIVERED);
+	assert_int_equal(recognition_of(f, new), RECOGNITION_NONE);
+	assert_lie(f, recognize(f, new, 0, 1, true));
+	assert_int_equal(recognize(f, new + 1, 2, 0, true), 0); /* whatever a header says of bytes */
+	assert_int_equal(recognition_of(f, new + 1), RECOGNITION_BY_BYTES);
+	assert_int_equal(recognize(f, new + 1, 2, 0, false), 0);
+	assert_int_equal(stage_of(f, new + 1), STAGE_DELIVERED);
+	assert_int_equal(recognize(f, new + 2, 0, 9, true), 0);
+	assert_false(renumbering(f).complete); /* one is not judged yet */
+	assert_int_equal(recognize(f, new + 2, 9, 9, false), 0);
+	assert_int_equal(recognition_of(f, new + 2), RECOGNITION_NEW);
+	assert_int_equal(stage_of(f, new + 2), STAGE_OPEN);
+	assert_int_equal(renumbering(f).listed, 3);
+	assert_int_equal(renumbering(f).fresh, 1);
+	assert_int_equal(renumbering(f).recognized, 2);
+	assert_true(renumbering(f).complete);
+	assert_false(renumbering(f).accepted);
+	assert_int_equal(state_renumbering_accept(f->state, f->folder, &f->error), 0);
+	assert_int_equal(recognition_of(f, new + 2), RECOGNITION_NONE);
+	assert_true(renumbering(f).accepted);
+}
+
+/* What waited to be delivered has its size and date alone. It is no news; unless one that was delivered has the same, when only bytes can tell. */
+static void what_waited_before_is_no_news(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct draft draft = {0};
+	uint64_t old, new;
+
+	draft_add(&draft, "1", 1, 1000, START - 5, false);
+	draft_add(&draft, "2", 2, 2000, START - 6, false);
+	draft_add(&draft, "3", 3, 2000, START - 6, false);
+	assert_int_equal(plan_send(f, &draft, REC_COMPLETE, 7, 1, &old), 0);
+	deliver(f, old + 1, 0, 1);
+	assert_int_equal(unfetched(f, old, ERR_TEMP), 0);
+	draft_add(&draft, "11", 11, 1000, START - 5, false);
+	draft_add(&draft, "12", 12, 2000, START - 6, false);
+	assert_int_equal(plan_send(f, &draft, REC_COMPLETE, 8, 1, &new), 0);
+	assert_int_equal(recognize(f, new, 0, 0, true), 0);
+	assert_int_equal(recognition_of(f, new), RECOGNITION_NONE);
+	assert_int_equal(number(f, "SELECT attempts FROM message WHERE id = %d", (int)new), 1); /* its clock goes on */
+	assert_int_equal(recognize(f, new + 1, 0, 0, true), 0);
+	assert_int_equal(recognition_of(f, new + 1), RECOGNITION_BY_BYTES);
+	assert_int_equal(recognize(f, new + 1, 1, 0, false), 0);
+	assert_int_equal(stage_of(f, new + 1), STAGE_DELIVERED);
+	assert_int_equal(renumbering(f).fresh, 0);
+}
+
+/* A Maildir looks for an interrupted delivery under the name that it had; under another one it would be taken for delivered. */
+static void an_interrupted_delivery_keeps_its_origin(void **ctx)
+{
+	struct fixture *f = *ctx;
+	uint64_t old = plan_uids(f, 1, 1, 1), new = 0;
+
+	assert_int_equal(intend(f, old, 1, 1), 0);
+	for (uint64_t uidvalidity = 8; uidvalidity < 10; uidvalidity++) {
+		struct view view;
+
+		new = renumber(f, uidvalidity, 1, 1);
+		assert_int_equal(recognize(f, new, 0, 1, true), 0);
+		view = known_as(f, uidvalidity, 1, false);
+		assert_int_equal(view.header.item_count, 1);
+		assert_int_equal(view.items[0].id, new);
+		assert_int_equal(view.items[0].origin, old);
+		assert_int_equal(view.items[0].doubtful, 1);
+		view_done(&view);
+	}
+}
+
+/* Nobody promises anything without a UIDVALIDITY, and what was found again leaves nothing behind. */
+static void every_plan_without_uidvalidity_begins_anew(void **ctx)
+{
+	struct fixture *f = *ctx;
+	uint64_t id = renumber(f, 0, 1, 1);
+
+	deliver(f, id, 0, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		id = renumber(f, 0, 1, 1);
+		assert_int_equal(recognize(f, id, 0, 1, true), 0);
+		assert_int_equal(stage_of(f, id), STAGE_DELIVERED);
+		assert_in_range(number(f, "SELECT count(*) FROM message"), 1, 2);
+		assert_int_equal(number(f, "SELECT renumberings FROM folder"), 0);
+	}
+}
+
+/* What left and is listed again is owed its disposal again; what is still away is not. */
+static void listed_again(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct draft draft = {0};
+	uint64_t old, id;
+
+	f->disposal.what = DISPOSE_DELETE;
+	old = plan_uids(f, 1, 2, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		deliver(f, old + i, 0, 1);
+		assert_int_equal(disposed(f, old + i), 0);
+	}
+	draft_gone(&draft, old);
+	draft_gone(&draft, old + 1);
+	draft.header.mark = 2;
+	assert_int_equal(plan_send(f, &draft, REC_COMPLETE, 7, 1, &id), 0);
+	assert_int_equal(stage_of(f, old), STAGE_GONE);
+	draft_gone(&draft, old);
+	draft.header.mark = 2;
+	assert_int_equal(plan_send(f, &draft, REC_COMPLETE, 7, 1, &id), 0);
+	assert_int_equal(stage_of(f, old), STAGE_GONE);
+	assert_int_equal(stage_of(f, old + 1), STAGE_DELIVERED);
+	assert_int_equal(due_item(f, old + 1).dispose, DISPOSE_DELETE);
+}
+
 static void found_anew_after_the_next_renumbering(void **ctx)
 {
 	struct fixture *f = *ctx;
@@ -250,6 +396,11 @@ int main(void)
 		FIXTURE_TEST(only_of_the_same_folder),
 		FIXTURE_TEST(undone_is_not_matched),
 		FIXTURE_TEST(found_anew_after_the_next_renumbering),
+		FIXTURE_TEST(headers_first),
+		FIXTURE_TEST(what_waited_before_is_no_news),
+		FIXTURE_TEST(an_interrupted_delivery_keeps_its_origin),
+		FIXTURE_TEST(every_plan_without_uidvalidity_begins_anew),
+		FIXTURE_TEST(listed_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
