@@ -214,24 +214,76 @@ static bool matches(struct player *player, const char *pattern, size_t plen, con
 	return true;
 }
 
-static void expect_line(struct player *player, const struct step *step)
+/* The length of the next line, with its end; got: the line for a message. */
+static size_t await_line(struct player *player, char *got, size_t got_size)
 {
 	size_t seen = 0;
-	char *end, got[160];
+	char *end;
 
 	while ((end = memchr(str_text(&player->in) + seen, '\n', player->in.len - seen)) == NULL) {
 		seen = player->in.len;
 		if (!fill(player))
 			give_up(player, "the client hung up%s%s", seen > 0 ? " after " : "",
-				escape_into(got, sizeof(got), str_text(&player->in), player->in.len));
+				escape_into(got, got_size, str_text(&player->in), player->in.len));
 	}
 	seen = (size_t)(end - player->in.data) + 1;
-	escape_into(got, sizeof(got), player->in.data, seen);
+	escape_into(got, got_size, player->in.data, seen);
 	if (seen < 2 || end[-1] != '\r')
 		give_up(player, "the client's line does not end with CRLF: %s", got);
-	if (!matches(player, step->bytes, step->len, player->in.data, seen - 2))
+	return seen;
+}
+
+static void expect_line(struct player *player, const struct step *step)
+{
+	char got[160];
+	size_t len = await_line(player, got, sizeof(got));
+
+	if (!matches(player, step->bytes, step->len, player->in.data, len - 2))
 		give_up(player, "the client sent %s", got);
-	drop(player, seen);
+	drop(player, len);
+}
+
+/* A sequence set of UIDs up to 63, as one bit each (RFC 9051 9); anything else: 0. */
+static uint64_t uids_of(const char *set)
+{
+	uint64_t uids = 0;
+
+	for (;; set++) {
+		char *end;
+		unsigned long first = strtoul(set, &end, 10), last = *end == ':' ? strtoul(end + 1, &end, 10) : first;
+
+		for (unsigned long uid = first; uid <= last && first > 0 && last < 64; uid++)
+			uids |= UINT64_C(1) << uid;
+		set = end;
+		if (*set != ',')
+			return *set == '\0' ? uids : 0;
+	}
+}
+
+static void expect_deletions(struct player *player, const struct step *step)
+{
+	static const char flags[] = " +FLAGS.SILENT (\\Deleted)\r\n";
+	uint64_t wanted = uids_of(step->bytes), marked = 0, gone = 0;
+
+	while (gone != wanted) {
+		char got[160], tag[32], what[8], set[64], answer[48];
+		size_t len = await_line(player, got, sizeof(got));
+		uint64_t uids;
+
+		if (sscanf(player->in.data, "%31s UID %7s %63[0-9:,]", tag, what, set) != 3)
+			give_up(player, "the client sent %s", got);
+		uids = uids_of(set);
+		if (strcmp(what, "STORE") == 0 && memmem(player->in.data, len, flags, sizeof(flags) - 1) != NULL)
+			marked |= uids;
+		else if (strcmp(what, "EXPUNGE") == 0 && (uids & ~marked) == 0)
+			gone |= uids;
+		else
+			uids = 0;
+		if (uids == 0 || (uids & ~wanted) != 0)
+			give_up(player, "the client sent %s", got);
+		drop(player, len);
+		send_line(player, answer, (size_t)snprintf(answer, sizeof(answer), "%s OK", tag));
+	}
 }
 
 static void expect_bytes(struct player *player, const struct step *step)
@@ -307,6 +359,7 @@ static void describe(struct player *player, const struct step *step)
 		[STEP_EXPECT_BYTES] = "GET",
 		[STEP_READ] = "READ",
 		[STEP_READ_TO_DOT] = "DOT",
+		[STEP_DELETES] = "DELETES",
 		[STEP_QUIET] = "QUIET",
 		[STEP_TLS] = "TLS",
 		[STEP_TLS_FAILS] = "TLS_FAILS",
@@ -377,6 +430,9 @@ static void play_step(struct player *player, const struct step *step)
 		break;
 	case STEP_READ_TO_DOT:
 		read_to_dot(player);
+		break;
+	case STEP_DELETES:
+		expect_deletions(player, step);
 		break;
 	case STEP_QUIET:
 		expect_quiet(player);

@@ -31,6 +31,7 @@ enum step_kind {
 	STEP_EXPECT_BYTES,
 	STEP_READ,
 	STEP_READ_TO_DOT,
+	STEP_DELETES,
 	STEP_QUIET,
 	STEP_TLS,
 	STEP_TLS_FAILS,
@@ -62,6 +63,8 @@ struct step {
 #define GET(literal) {STEP_EXPECT_BYTES, literal, sizeof(literal) - 1, NULL}
 #define READ(count) {STEP_READ, NULL, count, NULL}
 #define DOT {STEP_READ_TO_DOT, NULL, 0, NULL}
+/* IMAP: the client deletes exactly these UIDs (1 to 63) by UID STORE and UID EXPUNGE, in as many batches as it likes; each command is answered OK. */
+#define DELETES(set) {STEP_DELETES, set, sizeof(set) - 1, NULL}
 /* No byte has been sent beyond what was expected: put before a reply where the client must not pipeline. */
 #define QUIET {STEP_QUIET, NULL, 0, NULL}
 
