@@ -113,7 +113,7 @@ run_quietly() {
   mailhaul --config "$1/config.yaml" run >"$1/quiet" 2>&1
   status=$?
   [ ! -s "$1/quiet" ] && echo
-  return $status
+  return "$status"
 }
 
 # The lock of a mailbox: of two runs at once one hauls, the other says so and leaves, or comes later and finds nothing to do.
