@@ -492,6 +492,16 @@ static _Noreturn void run_child(int fd, const struct step *script, unsigned flag
 	_exit(0);
 }
 
+/* Never the same port twice in a process: the program remembers servers by host and port, and each peer is another server. */
+static bool port_is_fresh(uint16_t port)
+{
+	static unsigned char used[65536 / 8];
+	bool fresh = (used[port / 8] >> port % 8 & 1) == 0;
+
+	used[port / 8] |= (unsigned char)(1 << port % 8);
+	return fresh;
+}
+
 static int listen_on_loopback(uint16_t *ret_port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -501,6 +511,12 @@ static int listen_on_loopback(uint16_t *ret_port)
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, 8) < 0 || getsockname(fd, (struct sockaddr *)&address, &len) < 0)
 		fail_msg("no loopback socket: %s", strerror(errno));
 	*ret_port = ntohs(address.sin_port);
+	if (!port_is_fresh(*ret_port)) { /* kept open until another is found, else it might be given again */
+		int stale = fd;
+
+		fd = listen_on_loopback(ret_port);
+		close(stale);
+	}
 	return fd;
 }
 
