@@ -220,6 +220,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant.h \
 	src/supervisor/credential.c \
 	src/supervisor/credential.h \
+	src/supervisor/daemon.c \
+	src/supervisor/daemon.h \
 	src/supervisor/destinations.c \
 	src/supervisor/destinations.h \
 	src/supervisor/health.c \
@@ -228,6 +230,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/ledger.h \
 	src/supervisor/lock.c \
 	src/supervisor/lock.h \
+	src/supervisor/notify.c \
+	src/supervisor/notify.h \
 	src/supervisor/once.c \
 	src/supervisor/once.h \
 	src/supervisor/privileges.c \
@@ -235,6 +239,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/program.c \
 	src/supervisor/progress.c \
 	src/supervisor/progress.h \
+	src/supervisor/reload.c \
+	src/supervisor/reload.h \
 	src/supervisor/roster.c \
 	src/supervisor/roster.h \
 	src/supervisor/schedule.c \
@@ -269,6 +275,7 @@ src_libmailhaul_a_SOURCES = \
 	src/command/accept.c \
 	src/command/command.h \
 	src/command/common.c \
+	src/command/daemon.c \
 	src/command/forget.c \
 	src/command/held-show.c \
 	src/command/held.c \

@@ -106,6 +106,7 @@ FLOW_TESTS = \
 SYSTEM_TESTS = \
 	tests/system/test-after-delivery.sh \
 	tests/system/test-commands.sh \
+	tests/system/test-daemon.sh \
 	tests/system/test-folders.sh \
 	tests/system/test-lmtp.sh \
 	tests/system/test-maildir.sh \
@@ -148,6 +149,7 @@ TEST_FILES = \
 	tests/fault/ledger_servers.py \
 	tests/fault/run_faults.py \
 	tests/lib/as-service.py \
+	tests/lib/notify-listener.py \
 	tests/lib/certificates.sh \
 	tests/lib/compare-messages.py \
 	tests/lib/count-round-trips.py \

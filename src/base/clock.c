@@ -31,6 +31,11 @@ int64_t clock_monotonic_ns(void)
 	return now_ns(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boottime_ns(void)
+{
+	return now_ns(CLOCK_BOOTTIME);
+}
+
 int64_t clock_boottime_s(void)
 {
 	return now_ns(CLOCK_BOOTTIME) / NS_PER_S;

@@ -23,6 +23,7 @@ int deadline_poll_ms(struct deadline deadline); /* for poll(2): rounded up, 0 if
 
 int64_t clock_monotonic_ns(void);
 int64_t clock_boottime_s(void);
+int64_t clock_boottime_ns(void);
 int64_t clock_wall_s(void);
 /* False for a time at which nobody runs this program, before 2026 or from 2046 on: the clock was never set, or was set wrongly. */
 bool clock_is_credible(int64_t wall_s);

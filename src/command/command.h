@@ -19,6 +19,7 @@ struct options {
 	const char *since;
 	unsigned wait_s; /* of --wait; 0: without a limit */
 	bool wait, no_progress, json, delete_at_source, yes, all, accept_duplicates, help, version;
+	bool keeps_log;   /* what is logged is read later, not by whoever started it */
 	char **arguments; /* what is no option, without the command; NULL-terminated */
 };
 
@@ -41,6 +42,8 @@ void print_help(FILE *to, const struct command *command); /* NULL: the overview 
 
 /* Loads the configuration and points the log where it belongs. NULL after its errors are on stderr: exit 78. */
 struct config *command_load(const struct options *options);
+/* The same anew, for one that stays: errors go where it says, the log stays as it is. */
+struct config *command_load_again(const struct options *options, FILE *errors);
 /* As root: run_as, for good, since the state belongs to it. For commands without a spawner. */
 int command_become(const struct config *config, struct error *err);
 
@@ -54,6 +57,7 @@ int command_confirm(const struct options *options, const char *question, struct 
 /* Says why and returns the exit code. SCOPE_MESSAGE: the words on the command line are to blame, 64. */
 int command_failed(const struct error *err);
 
+int command_daemon(const struct options *options, struct spawner *spawner);
 int command_run(const struct options *options, struct spawner *spawner);
 int command_check(const struct options *options, struct spawner *spawner);
 int command_list(const struct options *options, struct spawner *spawner);

@@ -5,6 +5,7 @@
 
 const struct command commands[] = {
 	{"run", "[NAME...]", "haul now, once, and leave", false, true, command_run},
+	{"daemon", "", "stay, and haul on schedule", false, true, command_daemon},
 	{"check", "[NAME...]", "test every step, explain, haul nothing", false, true, command_check},
 	{"list", "NAME", "what is there, and what would be hauled", false, true, command_list},
 	{"status", "[--json]", "last success, last error, what waits, is held or in doubt", false, false, command_status},

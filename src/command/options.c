@@ -264,8 +264,11 @@ static void open_log(const struct options *options, const struct config *config)
 		format = config->log_format;
 	if (format == LOG_FORMAT_DEFAULT && stderr_is_journal())
 		format = LOG_FORMAT_JOURNAL;
-	/* A journal is asked later, so it gets everything; cron mails what we print, so that is only what needs attention. */
-	level = (format == LOG_FORMAT_JOURNAL ? LEVEL_INFO : isatty(STDERR_FILENO) ? LEVEL_NOTICE : LEVEL_WARNING) + options->verbosity;
+	/* A journal is asked later, so it gets everything; so is what a daemon leaves behind; cron mails what we print, so that is only what needs attention. */
+	level = (format == LOG_FORMAT_JOURNAL || options->keeps_log ? LEVEL_INFO
+			: isatty(STDERR_FILENO)                     ? LEVEL_NOTICE
+								    : LEVEL_WARNING) +
+		options->verbosity;
 	if (options->verbosity > 0 && level < LEVEL_INFO)
 		level = LEVEL_INFO + options->verbosity - 1;
 	level = level < LEVEL_ERROR ? LEVEL_ERROR : level > LEVEL_DEBUG ? LEVEL_DEBUG : level;
@@ -287,6 +290,15 @@ struct config *command_load(const struct options *options)
 		return NULL;
 	passwords_leave_environment(config);
 	open_log(options, config);
+	return config;
+}
+
+struct config *command_load_again(const struct options *options, FILE *errors)
+{
+	struct config *config = config_load(options->config, options->state_dir, errors);
+
+	if (config != NULL)
+		passwords_leave_environment(config);
 	return config;
 }
 

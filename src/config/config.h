@@ -105,7 +105,8 @@ struct config {
 	char *state_dir; /* absolute; from the file or the rules of the manual */
 	char *run_as;
 	enum sandbox_mode sandbox;
-	uint32_t max_workers; /* 0: number of mailboxes, at most 1000 */
+	uint32_t max_workers;  /* 0: number of mailboxes, at most 1000 */
+	uint32_t max_per_host; /* sessions at the same time; not for servers on this machine */
 	enum log_format log_format;
 	struct mailbox_config *mailboxes;
 	size_t mailbox_count;

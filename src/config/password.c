@@ -112,7 +112,7 @@ static struct secret *read_variable(const char *name, struct error *err)
 	return NULL;
 }
 
-static struct password *password_at(struct config *config, size_t i)
+static struct password *password_at(const struct config *config, size_t i)
 {
 	return i < config->mailbox_count ? &config->mailboxes[i].server.password : &config->destinations[i - config->mailbox_count].server.password;
 }
@@ -138,6 +138,30 @@ void passwords_leave_environment(struct config *config)
 		value = getenv(password->name);
 		if (value != NULL)
 			secret_wipe(value, strlen(value));
+	}
+}
+
+static const struct secret *find_kept(const struct config *config, const char *variable)
+{
+	for (size_t i = 0; i < config->mailbox_count + config->destination_count; i++) {
+		const struct password *password = password_at(config, i);
+
+		if (password->kind == PASSWORD_LITERAL && password->name != NULL && strcmp(password->name, variable) == 0)
+			return password->literal;
+	}
+	return NULL;
+}
+
+void passwords_keep(struct config *config, const struct config *former)
+{
+	for (size_t i = 0; i < config->mailbox_count + config->destination_count; i++) {
+		struct password *password = password_at(config, i);
+		const struct secret *kept = password->kind == PASSWORD_ENV ? find_kept(former, password->name) : NULL;
+
+		if (kept == NULL)
+			continue;
+		password->literal = secret_new(secret_bytes(kept), secret_length(kept));
+		password->kind = PASSWORD_LITERAL;
 	}
 }
 

@@ -17,6 +17,8 @@ struct secret *password_read(const struct password *password, struct error *err)
 /* Passwords that are in environment variables move into memory of our own, and the variables are wiped: /proc shows an environment to every program of the
  * same user. A variable without a usable password stays, for password_read to complain about. */
 void passwords_leave_environment(struct config *config);
+/* For a configuration that is loaded anew: what the former one took out of the environment. */
+void passwords_keep(struct config *config, const struct config *former);
 /* The first line without its end (LF or CRLF) of what a file, variable or program holds; what: its name for the error. Empty, longer than
  * SECRET_MAX_BYTES, or with a CR or NUL inside: NULL. The caller wipes bytes. */
 struct secret *password_first_line(const char *bytes, size_t len, const char *what, struct error *err);

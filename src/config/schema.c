@@ -37,6 +37,8 @@ static const struct schema_key top_keys[] = {
 	 .doc = "seal workers as well as the kernel can, require all of it, or not at all"},
 	{.name = "max_workers", .type = &type_count, FIELD(struct config, max_workers), .min = 1, .max = 1000,
 	 .doc = "sessions at the same time; the number of mailboxes by default, at most 1000"},
+	{.name = "max_per_host", .type = &type_count, FIELD(struct config, max_per_host), .initial = "10", .min = 1, .max = 1000,
+	 .doc = "sessions at the same time with one server; a server on this machine has no such limit"},
 	{.name = "log", .type = &type_word, FIELD(struct config, log_format), .words = log_words,
 	 .doc = "form of the log; by default journal under systemd, else text"},
 };

@@ -82,6 +82,8 @@ void attendant_condemn(struct attendant *attendant, const struct error *why)
 
 void attendant_kill(struct attendant *attendant)
 {
+	if (attendant->killed_ns == 0)
+		attendant->killed_ns = clock_monotonic_ns();
 	if (attendant->worker.pid > 0)
 		kill(attendant->worker.pid, SIGKILL);
 	program_kill(&attendant->command);
@@ -272,6 +274,7 @@ static int take_record(struct attendant *attendant, const struct record *record,
 
 static void expect_word(struct attendant *attendant)
 {
+	attendant->heard_ns = clock_monotonic_ns();
 	sd_event_source_set_time_relative(attendant->silence, (uint64_t)(SILENCE_S * deadline_factor() * 1e6));
 	sd_event_source_set_enabled(attendant->silence, SD_EVENT_ONESHOT);
 }
@@ -391,6 +394,7 @@ int attendant_start(
 	attendant->mailbox = mailbox;
 	attendant->insistent = insistent;
 	attendant->started_s = clock_wall_s();
+	attendant->heard_ns = clock_monotonic_ns();
 	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
 	attendant->lock_fd = attendant->old_lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd =
 		attendant->waiting_fd = -1;

@@ -68,7 +68,8 @@ struct attendant {
 	const struct config *config; /* of the time when it started; the service may have another by now */
 	const struct mailbox_config *mailbox;
 	struct mailbox_state mailbox_state;
-	int64_t started_s; /* wall clock */
+	int64_t started_s;           /* wall clock */
+	int64_t heard_ns, killed_ns; /* CLOCK_MONOTONIC: its last word; 0 or since when it should be dead */
 	struct log log;
 	struct job job;
 	struct host_facts host_facts; /* as the worker has reported them, or as it was told */
@@ -104,6 +105,7 @@ struct attendant {
 	int waiting_fd;
 	sd_event_source *retry_event;
 	struct progress_total progress; /* of the folder in hand */
+	bool reported;                  /* that it cannot be killed */
 	bool marked;                    /* that mail was hauled with this state is written down where it goes */
 	bool complained;                /* check and list: a REPORT_FAILED has said what is wrong */
 };

@@ -7,19 +7,27 @@
 #include "supervisor/attendant.h"
 #include "supervisor/health.h"
 
-bool destination_rests(struct service *service, const char *name)
+bool destination_rests(struct service *service, const char *name, int64_t *ret_until_s)
 {
 	struct destination_state destination;
 
-	return state_destination_load(service->state, name, &destination, NULL) == 0 && destination.failures != 0 &&
-	       !backoff_is_over((enum backoff_clock)destination.clock, destination.retry_at, clock_wall_s());
+	if (state_destination_load(service->state, name, &destination, NULL) < 0 || destination.failures == 0 ||
+		backoff_is_over((enum backoff_clock)destination.clock, destination.retry_at, clock_wall_s()))
+		return false;
+	*ret_until_s = destination.retry_at;
+	return true;
 }
 
-bool destinations_all_rest(struct service *service, const struct mailbox_config *mailbox)
+bool destinations_all_rest(struct service *service, const struct mailbox_config *mailbox, int64_t *ret_until_s)
 {
-	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++)
-		if (!destination_rests(service, mailbox->deliver_to[i]))
+	int64_t first = INT64_MAX, until;
+
+	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++) {
+		if (!destination_rests(service, mailbox->deliver_to[i], &until))
 			return false;
+		first = until < first ? until : first;
+	}
+	*ret_until_s = first;
 	return true;
 }
 
@@ -27,12 +35,14 @@ uint64_t destinations_resting(struct attendant *attendant)
 {
 	const struct job *job = &attendant->job;
 	uint64_t resting = 0, targets = 0;
+	int64_t until;
 
 	if (job->mode != JOB_HAUL)
 		return 0;
 	for (unsigned i = 0; i < job->destination_count; i++)
 		/* Whoever insists tries each once. */
-		if ((!attendant->insistent || (attendant->failed >> i & 1) != 0) && destination_rests(attendant->service, job->destinations[i].name))
+		if ((!attendant->insistent || (attendant->failed >> i & 1) != 0) &&
+			destination_rests(attendant->service, job->destinations[i].name, &until))
 			resting |= UINT64_C(1) << i;
 	for (unsigned i = 0; i < job->target_count; i++)
 		if ((resting >> job->targets[i].dest & 1) != 0)

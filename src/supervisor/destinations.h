@@ -13,9 +13,10 @@ struct mailbox_config;
 struct service;
 
 /* Has it failed, and is its time not yet over? A state that cannot be read now rests nobody: whoever tries says what is wrong. */
-bool destination_rests(struct service *service, const char *name);
-/* So nothing could be delivered that is fetched from this mailbox. */
-bool destinations_all_rest(struct service *service, const struct mailbox_config *mailbox);
+bool destination_rests(struct service *service, const char *name, int64_t *ret_until_s);
+/* Do all destinations of this mailbox rest, so that nothing could be delivered that is fetched? *ret_until_s: when the first of them may be tried again,
+ * wall clock. */
+bool destinations_all_rest(struct service *service, const struct mailbox_config *mailbox, int64_t *ret_until_s);
 /* The targets of the attendant's job that are to be left out now: bit i is target i. */
 uint64_t destinations_resting(struct attendant *attendant);
 

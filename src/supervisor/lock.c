@@ -12,34 +12,30 @@
 #include "base/error.h"
 #include "base/fs.h"
 
-static int say_who(int fd, const char *name, struct error *err)
+static int say_who(pid_t pid, const char *name, struct error *err)
 {
-	char text[32] = "";
-	ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
-	long pid = len > 0 ? strtol(text, NULL, 10) : 0;
-
-	fs_close(fd);
-	if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+	if (pid > 0 && kill(pid, 0) < 0 && errno == ESRCH)
 		return error_code(
-			err, ERR_TEMP, SCOPE_MAILBOX, LOCK_HELD, "mailbox %s is being hauled by what process %ld has left behind", name, pid);
+			err, ERR_TEMP, SCOPE_MAILBOX, LOCK_HELD, "mailbox %s is being hauled by what process %ld has left behind", name, (long)pid);
 	if (pid > 0)
-		return error_code(err, ERR_TEMP, SCOPE_MAILBOX, LOCK_HELD, "mailbox %s is being hauled by process %ld", name, pid);
+		return error_code(err, ERR_TEMP, SCOPE_MAILBOX, LOCK_HELD, "mailbox %s is being hauled by process %ld", name, (long)pid);
 	return error_code(err, ERR_TEMP, SCOPE_MAILBOX, LOCK_HELD, "mailbox %s is being hauled by another process", name);
 }
 
-int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *err)
+/* -1: somebody else has it, who is *ret_pid if known (0: not); or an error, then *ret_pid is -1. */
+static int take(int state_dir_fd, const char *file, int *ret_fd, pid_t *ret_pid, struct error *err)
 {
-	char file[100], text[32];
-	int fd, len;
+	int fd = openat(state_dir_fd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), len;
+	char text[32] = "";
 
-	snprintf(file, sizeof(file), "lock.%s", name); /* names of mailboxes are plain words */
-	fd = openat(state_dir_fd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	*ret_pid = -1;
 	if (fd < 0)
 		return error_errno(err, SCOPE_PROGRAM, "cannot open %s in the state directory", file);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			return say_who(fd, name, err);
-		error_errno(err, SCOPE_PROGRAM, "cannot lock %s in the state directory", file);
+		if (errno != EWOULDBLOCK)
+			error_errno(err, SCOPE_PROGRAM, "cannot lock %s in the state directory", file);
+		else
+			*ret_pid = pread(fd, text, sizeof(text) - 1, 0) > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
 		return fs_close(fd);
 	}
 	len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
@@ -47,4 +43,26 @@ int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *
 		(void)0; /* only a courtesy to whoever finds it locked; a full disk must not stop mail */
 	*ret_fd = fd;
 	return 0;
+}
+
+int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *err)
+{
+	char file[100];
+	pid_t pid;
+
+	snprintf(file, sizeof(file), "lock.%s", name); /* names of mailboxes are plain words */
+	if (take(state_dir_fd, file, ret_fd, &pid, err) == 0)
+		return 0;
+	return pid < 0 ? -1 : say_who(pid, name, err);
+}
+
+int lock_daemon(int state_dir_fd, int *ret_fd, struct error *err)
+{
+	pid_t pid;
+
+	if (take(state_dir_fd, "daemon", ret_fd, &pid, err) == 0)
+		return 0;
+	if (pid < 0)
+		return -1;
+	return error_code(err, ERR_TEMP, SCOPE_PROGRAM, LOCK_HELD, "another daemon, process %ld, serves this state already", (long)pid);
 }

@@ -10,5 +10,7 @@ struct error;
 /* Held by somebody: ERR_TEMP with SCOPE_MAILBOX and code LOCK_HELD says by whom. */
 #define LOCK_HELD EWOULDBLOCK
 int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *err);
+/* One daemon for each state. Held: the same, but with SCOPE_PROGRAM. */
+int lock_daemon(int state_dir_fd, int *ret_fd, struct error *err);
 
 #endif

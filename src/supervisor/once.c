@@ -51,6 +51,7 @@ static bool may_start(void *context, struct post *post)
 	struct once *once = context;
 	struct mailbox_state mailbox;
 	struct error err;
+	int64_t until;
 
 	if (once->service->mode != JOB_HAUL)
 		return true;
@@ -61,7 +62,7 @@ static bool may_start(void *context, struct post *post)
 	if (!schedule_is_due(&mailbox, post->insistent, clock_wall_s()) && !credential_was_replaced(once->service, post->mailbox, &mailbox))
 		return refuse_turn(once, post, policy_exit_code((enum error_kind)mailbox.last_error_kind, SCOPE_MAILBOX),
 			"not tried now, because it failed before; name it on the command line to try at once");
-	if (!post->insistent && destinations_all_rest(once->service, post->mailbox))
+	if (!post->insistent && destinations_all_rest(once->service, post->mailbox, &until))
 		return refuse_turn(once, post, EX_TEMPFAIL,
 			"not tried now, because all that it delivers to is down; name it on the command line to try at once");
 	return true;
@@ -187,6 +188,7 @@ static void choose_posts(struct once *once)
 	for (unsigned i = 0; i < once->roster.count; i++)
 		roster_want(&once->roster, once->roster.posts[i], named != 0 || once->options->attended); /* a person wants it now */
 	once->roster.places = schedule_places(config->max_workers, once->roster.count);
+	once->roster.places_per_host = config->max_per_host;
 }
 
 int once_new(struct service *service, const struct supervisor_options *options, struct once **ret_once, struct error *err)

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/endpoint.h"
 #include "supervisor/attendant.h"
 #include "supervisor/destinations.h"
 #include "supervisor/health.h"
@@ -18,6 +19,9 @@
 #define BUSY_RETRY_MS 20
 #define BUSY_RETRIES_MAX 3000 /* a minute: then the other one hangs, and somebody should know */
 #define LOCK_RETRY_MS 1000
+/* Whoever has not said a word for so long waits for a server that takes its time, and costs nothing but memory; of which there has to be an end, too. */
+#define SILENT_S 30
+#define SESSIONS_MAX 1000
 
 /* -- how a session ended -- */
 
@@ -105,6 +109,7 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 	post->attendant = NULL;
 	post->state = POST_RESTING;
 	roster->hauling--;
+	post->host->hauling--;
 	roster->driver->ended(roster->context, post, attendant, err);
 	attendant_free(attendant);
 	if (hauling)
@@ -142,6 +147,7 @@ static int start(struct roster *roster, struct post *post)
 	if (attendant_start(roster->service, post->mailbox, post->insistent, &post->attendant, &err) == 0) {
 		post->state = POST_HAULING;
 		roster->hauling++;
+		post->host->hauling++;
 		roster->busy = 0;
 		return 0;
 	}
@@ -160,17 +166,39 @@ static int start(struct roster *roster, struct post *post)
 	return 0;
 }
 
+static int64_t silent_from(const struct post *post)
+{
+	return post->attendant->heard_ns + (int64_t)(SILENT_S * deadline_factor() * 1000 * NS_PER_MS);
+}
+
+static bool has_place(const struct roster *roster, int64_t now)
+{
+	unsigned used = 0;
+
+	if (roster->hauling < roster->places)
+		return true;
+	for (unsigned i = 0; i < roster->count; i++)
+		used += roster->posts[i]->state == POST_HAULING && silent_from(roster->posts[i]) > now;
+	return used < roster->places && roster->hauling < SESSIONS_MAX;
+}
+
+static bool host_has_place(const struct roster *roster, const struct roster_host *host)
+{
+	return host->is_local || roster->places_per_host == 0 || host->hauling < roster->places_per_host;
+}
+
 static struct post *next_to_start(const struct roster *roster)
 {
 	int64_t now = clock_monotonic_ns();
 	struct post *next = NULL;
 
-	if (roster->closed || roster->hauling >= roster->places)
+	if (roster->closed || !has_place(roster, now))
 		return NULL;
 	for (unsigned i = 0; i < roster->count; i++) {
 		struct post *post = roster->posts[i];
 
-		if (post->state == POST_WAITING && post->not_before_ns <= now && (next == NULL || post->turn < next->turn))
+		if (post->state == POST_WAITING && post->not_before_ns <= now && (next == NULL || post->turn < next->turn) &&
+			host_has_place(roster, post->host))
 			next = post;
 	}
 	return next;
@@ -192,16 +220,22 @@ static void fill_again_in(struct roster *roster, int64_t delay_ns)
 		service_give_up(roster->service, EX_SOFTWARE);
 }
 
-/* For those that may not start before some time. */
+/* When someone may start who may not now, or a session falls silent. */
 static void fill_again_when_due(struct roster *roster)
 {
-	int64_t earliest = INT64_MAX;
+	int64_t earliest = INT64_MAX, now = clock_monotonic_ns();
 
-	for (unsigned i = 0; i < roster->count; i++)
-		if (roster->posts[i]->state == POST_WAITING && roster->posts[i]->not_before_ns != 0 && roster->posts[i]->not_before_ns < earliest)
-			earliest = roster->posts[i]->not_before_ns;
+	for (unsigned i = 0; i < roster->count; i++) {
+		const struct post *post = roster->posts[i];
+		int64_t when = post->state == POST_WAITING && post->not_before_ns != 0 ? post->not_before_ns
+			       : post->state == POST_HAULING                           ? silent_from(post)
+										       : 0;
+
+		if (when > now && when < earliest)
+			earliest = when;
+	}
 	if (earliest != INT64_MAX)
-		fill_again_in(roster, earliest - clock_monotonic_ns());
+		fill_again_in(roster, earliest - now);
 }
 
 void roster_fill(struct roster *roster)
@@ -216,7 +250,7 @@ void roster_fill(struct roster *roster)
 			return;
 		}
 	}
-	if (!roster->closed && roster->hauling < roster->places)
+	if (!roster->closed && roster_has_waiting(roster))
 		fill_again_when_due(roster);
 	if (roster->hauling == 0 && (roster->closed || !roster_has_waiting(roster)))
 		roster->driver->idle(roster->context);
@@ -251,11 +285,49 @@ void roster_init(struct roster *roster, struct service *service, const struct ro
 	service->finished = on_finished;
 }
 
+static struct roster_host *host_of(struct roster *roster, const struct mailbox_config *mailbox)
+{
+	const struct endpoint *endpoint = &mailbox->server.endpoint;
+	const char *name = endpoint->host != NULL ? endpoint->host : endpoint->path;
+	struct roster_host *host;
+
+	for (unsigned i = 0; i < roster->host_count; i++)
+		if (strcmp(roster->hosts[i]->name, name) == 0)
+			return roster->hosts[i];
+	host = xcalloc(1, sizeof(*host));
+	host->name = xstrdup(name);
+	host->is_local = endpoint_is_local(endpoint);
+	roster->hosts = xreallocarray(roster->hosts, roster->host_count + 1, sizeof(struct roster_host *));
+	roster->hosts[roster->host_count++] = host;
+	return host;
+}
+
+void roster_assign(struct roster *roster, struct post *post, const struct mailbox_config *mailbox)
+{
+	if (post->host != NULL)
+		post->host->posts--;
+	post->mailbox = mailbox;
+	post->host = host_of(roster, mailbox);
+	post->host->posts++;
+}
+
+void roster_remove(struct roster *roster, struct post *post)
+{
+	unsigned i = 0;
+
+	while (roster->posts[i] != post)
+		i++;
+	memmove(&roster->posts[i], &roster->posts[i + 1], (roster->count - i - 1) * sizeof(struct post *));
+	roster->count--;
+	post->host->posts--;
+	free(post);
+}
+
 struct post *roster_add(struct roster *roster, const struct mailbox_config *mailbox)
 {
 	struct post *post = xcalloc(1, sizeof(*post));
 
-	post->mailbox = mailbox;
+	roster_assign(roster, post, mailbox);
 	roster->posts = xreallocarray(roster->posts, roster->count + 1, sizeof(struct post *));
 	roster->posts[roster->count++] = post;
 	return post;
@@ -290,6 +362,11 @@ void roster_done(struct roster *roster)
 		attendant_free(roster->posts[i]->attendant);
 		free(roster->posts[i]);
 	}
+	for (unsigned i = 0; i < roster->host_count; i++) {
+		free(roster->hosts[i]->name);
+		free(roster->hosts[i]);
+	}
+	free(roster->hosts);
 	free(roster->posts);
 	sd_event_source_disable_unref(roster->retry);
 	*roster = (struct roster){0};

@@ -13,16 +13,30 @@ struct error;
 struct mailbox_config;
 struct service;
 
+/* The posts on one server: how many of them there are, haul, and were spread out so far. */
+struct roster_host {
+	char *name;
+	bool is_local; /* on this machine: no limit but places */
+	unsigned posts, hauling, spread;
+};
+
 enum post_state { POST_RESTING, POST_WAITING, POST_HAULING };
 
 struct post {
 	const struct mailbox_config *mailbox;
+	struct roster_host *host;
 	enum post_state state;
 	bool insistent;              /* a person wants it now, whatever has failed before */
 	bool put_off;                /* somebody else is hauling it; it waits for that */
 	uint64_t turn;               /* POST_WAITING: the lowest is next */
 	int64_t not_before_ns;       /* POST_WAITING: CLOCK_MONOTONIC, or 0 */
 	struct attendant *attendant; /* POST_HAULING, else NULL */
+	/* The daemon's */
+	int64_t due_ns, started_ns;         /* CLOCK_BOOTTIME: when it is wanted next; when its last session began */
+	const struct mailbox_config *later; /* what mailbox becomes when its session is over; or NULL */
+	bool changed;                       /* and it says something else */
+	bool gone;                          /* it left the configuration: no session after this one */
+	bool refused, failing;              /* its login was refused; its last session failed */
 };
 
 struct roster_driver {
@@ -41,7 +55,10 @@ struct roster {
 	const struct roster_driver *driver;
 	void *context; /* the driver's */
 	struct post **posts;
-	unsigned count, hauling, places;
+	unsigned count, hauling;
+	unsigned places, places_per_host; /* whoever says nothing for a while, say in a tarpit, uses up none of the first */
+	struct roster_host **hosts;
+	unsigned host_count;
 	bool closed;    /* nobody starts any more */
 	uint64_t turns; /* given out so far */
 	unsigned busy;  /* starts in a row that found the database taken */
@@ -55,6 +72,10 @@ void roster_done(struct roster *roster);
 
 /* At rest. The roster owns the post, the caller keeps mailbox alive. */
 struct post *roster_add(struct roster *roster, const struct mailbox_config *mailbox);
+/* Another mailbox of that name, or the same as it is configured now. */
+void roster_assign(struct roster *roster, struct post *post, const struct mailbox_config *mailbox);
+/* It has no session. */
+void roster_remove(struct roster *roster, struct post *post);
 struct post *roster_find(const struct roster *roster, const char *name); /* NULL: there is none */
 /* It has a session as soon as there is a place; nothing for one that waits or hauls. roster_fill gives out the places. */
 void roster_want(struct roster *roster, struct post *post, bool insistent);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
+#include "supervisor/daemon.h"
 #include "supervisor/ledger.h"
 #include "supervisor/once.h"
 #include "supervisor/privileges.h"
@@ -21,7 +22,8 @@
 struct supervisor {
 	struct service service;
 	const struct supervisor_options *options;
-	struct once *once;
+	struct once *once; /* what drives the roster: this, or the daemon */
+	struct daemon *daemon;
 	sd_event_source *spawner_event;
 };
 
@@ -102,6 +104,7 @@ static void take_down(struct supervisor *supervisor)
 	struct service *service = &supervisor->service;
 
 	once_free(supervisor->once);
+	daemon_free(supervisor->daemon);
 	ledger_free(service->ledger);
 	/* Nobody waits for us any more. */
 	if (service->state != NULL && service->mode == JOB_HAUL && !service->hurried && service->exit_code != EX_IOERR)
@@ -128,7 +131,18 @@ static int prepare(struct supervisor *supervisor, struct error *err)
 
 	if (privileges_drop(service->config, service->spawner, err) < 0 || open_state(supervisor, err) < 0 || open_loop(supervisor, err) < 0)
 		return -1;
+	if (supervisor->options->load != NULL)
+		return daemon_new(service, supervisor->options, &supervisor->daemon, err);
 	return once_new(service, supervisor->options, &supervisor->once, err);
+}
+
+static void work(struct supervisor *supervisor)
+{
+	if (supervisor->daemon != NULL)
+		daemon_start(supervisor->daemon);
+	else
+		once_start(supervisor->once);
+	sd_event_loop(supervisor->service.event);
 }
 
 int supervisor_run(const struct config *config, struct spawner *spawner, const struct supervisor_options *options)
@@ -149,8 +163,7 @@ int supervisor_run(const struct config *config, struct spawner *spawner, const s
 		log_say(NULL, LEVEL_ERROR, "cannot_start", "%s", err.text);
 		service_note_exit_code(service, policy_exit_code(err.kind, SCOPE_PROGRAM));
 	} else {
-		once_start(supervisor.once);
-		sd_event_loop(service->event);
+		work(&supervisor);
 	}
 	take_down(&supervisor);
 	return service->exit_code;

@@ -1,8 +1,9 @@
-/* supervisor.h - runs sessions for a list of mailboxes, in parallel, and leaves when they are done. */
+/* supervisor.h - runs sessions for a list of mailboxes, in parallel, and leaves when they are done; or stays and does so on schedule. */
 #ifndef MAILHAUL_SUPERVISOR_SUPERVISOR_H
 #define MAILHAUL_SUPERVISOR_SUPERVISOR_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "channel/job.h"
 
@@ -18,6 +19,9 @@ struct supervisor_options {
 	bool accept_duplicates; /* a state that is lost is begun anew */
 	bool wait;              /* for mailboxes that somebody else is hauling */
 	unsigned wait_s;        /* so long, 0: without a limit */
+	/* Not NULL: stays, and hauls on schedule. The configuration anew, as it was loaded before; NULL after its errors are written. The supervisor frees. */
+	struct config *(*load)(const void *context, FILE *errors);
+	const void *load_context;
 };
 
 /* The exit code: 0, or as the manual lists them. As root it becomes run_as first, for good. */
