@@ -84,12 +84,12 @@ run_tests() {
 verify_units() {
   local root=$BUILD/installed
   (cd "$BUILD/plain" && make -s install DESTDIR="$root") || return 1
-  sed -i "s|^ExecStart=.*/mailhaul|ExecStart=$root/usr/local/bin/mailhaul|" "$root/usr/local/lib/systemd/system/mailhaul-run.service"
-  systemd-analyze verify --man=no "$root"/usr/local/lib/systemd/system/mailhaul-run.{service,timer}
+  sed -i "s|^ExecStart=.*/mailhaul|ExecStart=$root/usr/local/bin/mailhaul|" "$root"/usr/local/lib/systemd/system/mailhaul{,-run}.service
+  systemd-analyze verify --man=no "$root"/usr/local/lib/systemd/system/mailhaul{.service,-run.service,-run.timer}
 }
 
 unit_exposure() {
-  systemd-analyze security --offline=true --threshold=13 "$BUILD/installed/usr/local/lib/systemd/system/mailhaul-run.service"
+  systemd-analyze security --offline=true --threshold=13 "$BUILD"/installed/usr/local/lib/systemd/system/mailhaul{,-run}.service
 }
 
 # mandoc also has opinions (names of sections); errors and warnings count.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test-service.sh - a run under the rules of systemd/mailhaul-run.service: what the unit forbids must not be needed, sealing the workers must still work.
+# test-service.sh - a run and the daemon under the rules of their units: what these forbid must not be needed, sealing the workers must still work.
 . "$(dirname "$0")/../lib/system.sh"
 . "$LIB/certificates.sh"
 . "$LIB/dovecot.sh"
@@ -7,9 +7,22 @@
 
 COUNT=10
 
+UNIT=mailhaul-run
+
 # The leak check of a sanitized build wants calls that the unit forbids.
 as_service() {
-  ASAN_OPTIONS=detect_leaks=0 timeout --kill-after=5 120 python3 "$LIB/as-service.py" "$TOP/systemd/mailhaul-run.service.in" "$@"
+  ASAN_OPTIONS=detect_leaks=0 timeout --kill-after=5 120 python3 "$LIB/as-service.py" "$TOP/systemd/$UNIT.service.in" "$@"
+}
+
+# Until all has arrived, with a reload in the middle; then SIGTERM. Its exit code.
+daemon_as_service() {
+  local dir=$1 daemon
+  NOTIFY_SOCKET=$WORK/notify as_service "$MAILHAUL" --config "$dir/config.yaml" daemon 2>"$dir/log" &
+  daemon=$!
+  wait_until 20 grep -q '^READY=1' "$WORK/notified" && pkill -HUP -P "$(pgrep -P "$daemon")" -f ' daemon$'
+  wait_until 30 arrived_is "$dir/home" $COUNT
+  kill "$(pgrep -P "$daemon")"
+  wait "$daemon"
 }
 
 system_begin
@@ -31,4 +44,15 @@ write_config "$dir" imaps reference "{mda: [$WORK/keep]}"
 sed -i "s|password: secret|password: {command: [/bin/echo, secret]}|" "$dir/config.yaml"
 expect "a program and a password command: run succeeds" 0 '' as_service "$MAILHAUL" --config "$dir/config.yaml" run
 check "a program and a password command: all arrives" arrived_is "$dir" $COUNT
+UNIT=mailhaul
+python3 "$LIB/notify-listener.py" "$WORK/notify" "$WORK/notified" &
+at_exit "kill $! 2>/dev/null"
+wait_until 10 [ -S "$WORK/notify" ]
+dir=$WORK/service-daemon
+write_config "$dir" imaps reference "{maildir: $dir/home}"
+sed -i '1i sandbox: require' "$dir/config.yaml"
+check "the daemon: leaves in order" daemon_as_service "$dir"
+check "the daemon: all arrives" arrived_is "$dir/home" $COUNT
+check "the daemon: reloads" grep -q '^RELOADING=1' "$WORK/notified"
+check "the daemon: says that it leaves" grep -q '^STOPPING=1' "$WORK/notified"
 system_end
