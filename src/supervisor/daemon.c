@@ -157,8 +157,8 @@ static void load_health(struct daemon *daemon, struct post *post, struct mailbox
 	*ret_mailbox = (struct mailbox_state){0};
 	if (state_mailbox_look(daemon->service->state, post->mailbox, ret_mailbox, NULL) < 0)
 		*ret_mailbox = (struct mailbox_state){0}; /* busy: then it is polled as if all was well */
-	post->failing = ret_mailbox->failures != 0;
-	post->refused = post->failing && ret_mailbox->clock == BACKOFF_LOGIN;
+	post->failing = ret_mailbox->failures != 0 || ret_mailbox->stopped[0] != '\0';
+	post->refused = ret_mailbox->failures != 0 && ret_mailbox->clock == BACKOFF_LOGIN;
 }
 
 /* After a start or a reload. */
@@ -169,7 +169,7 @@ static void schedule_first(void *context, struct post *post)
 	int64_t now = clock_boottime_ns();
 
 	load_health(daemon, post, &mailbox);
-	if (post->failing && !credential_was_replaced(daemon->service, post->mailbox, &mailbox))
+	if (mailbox.failures != 0 && !credential_was_replaced(daemon->service, post->mailbox, &mailbox))
 		now += left_ns((enum backoff_clock)mailbox.clock, mailbox.retry_at);
 	spread(daemon, post, now);
 }
@@ -192,7 +192,13 @@ static bool may_start(void *context, struct post *post)
 	struct daemon *daemon = context;
 	struct log log = log_of(post);
 	int64_t now = clock_boottime_ns(), until_s, wait_ns;
+	struct mailbox_state mailbox;
 
+	load_health(daemon, post, &mailbox);
+	if (mailbox.stopped[0] != '\0') { /* which was said when it stopped; "mailhaul accept" goes on */
+		rest_until(daemon, post, now + period_of(post));
+		return false;
+	}
 	if (post->insistent || !destinations_all_rest(daemon->service, post->mailbox, &until_s)) {
 		post->started_ns = now;
 		return true;
