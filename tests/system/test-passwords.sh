@@ -67,4 +67,19 @@ dir=$WORK/pin-wrong
 write_config "$dir" imaps reference "{maildir: $dir/home}" "pin_sha256: $(printf '%064d' 1)"
 sed -i 's/localhost/127.0.0.4/; /ca_file/d' "$dir/config.yaml"
 expect "pin_sha256: another key is not" 75 'isp' mailhaul --config "$dir/config.yaml" run
+
+# A refused login rests, for cron; a password that was replaced does not.
+dir=$WORK/mended
+echo wrong >"$WORK/secrets/mended"
+chmod 600 "$WORK/secrets/mended"
+write_config "$dir" imaps reference "{maildir: $dir/home}"
+sed -i "s|password: secret|password: {file: $WORK/secrets/mended}|" "$dir/config.yaml"
+expect "a wrong password: refused" 77 'refused' mailhaul --config "$dir/config.yaml" run
+expect "a wrong password: not tried again" 77 'event=backing_off' mailhaul --config "$dir/config.yaml" run -v
+echo alsowrong >"$WORK/secrets/mended"
+expect "another wrong password: tried once" 77 'event=session' mailhaul --config "$dir/config.yaml" run -v
+expect "another wrong password: not tried again" 77 'event=backing_off' mailhaul --config "$dir/config.yaml" run -v
+echo secret >"$WORK/secrets/mended"
+expect "the right password: tried at once" 0 '' mailhaul --config "$dir/config.yaml" run
+check "the right password: all arrives" arrived_is "$dir/home" 5
 system_end
