@@ -48,7 +48,7 @@ struct dest_ops {
 	int (*prepare)(struct dest *, struct delivery *, struct error *);
 	/* Makes all prepared deliveries durable, as a group; only then may their intents be sent. NULL with prepare. */
 	int (*sync)(struct dest *, struct error *);
-	/* Gives a prepared delivery up again, as if it had never been (error elsewhere, STOP). NULL with prepare. */
+	/* Gives up a delivery that was prepared, or was next for offer, as if it had never been (error elsewhere, STOP). NULL: nothing is kept of either. */
 	void (*discard)(struct dest *, struct delivery *);
 	/* Would offer take one more without waiting for the answer to another? NULL: always. */
 	bool (*has_room)(struct dest *);

@@ -192,6 +192,16 @@ static int make_room(struct smtp *smtp, const struct delivery *delivery, struct 
 	return -1;
 }
 
+/* Its envelope may be out, but not for whatever will lie in its place in memory. */
+static void smtp_discard(struct dest *dest, struct delivery *delivery)
+{
+	static const struct delivery nobody;
+	struct smtp *smtp = smtp_of(dest);
+
+	if (smtp->envelope == delivery)
+		smtp->envelope = &nobody;
+}
+
 /* A connection that is ready for this delivery's envelope, or has it already. */
 static int make_ready(struct smtp *smtp, const struct delivery *delivery, struct error *err)
 {
@@ -292,6 +302,7 @@ struct dest *smtp_new(const struct dest_context *context)
 	static const struct dest_ops ops = {
 		.name = "smtp",
 		.open = smtp_open,
+		.discard = smtp_discard,
 		.has_room = smtp_has_room,
 		.offer = smtp_offer,
 		.flush = smtp_flush,

@@ -356,6 +356,31 @@ static void an_announced_message_that_does_not_come_leaves_no_trace(void **state
 	delivery_free(other);
 }
 
+/* What lies in its place in memory afterwards is another message, with an envelope of its own. */
+static void an_announced_message_that_is_given_up(void **state)
+{
+	static const struct step script[] = {
+		PLAY(greet), PLAY(envelope), PLAY(message), PLAY(flight), RAW("250 one\r\n250 ok\r\n250 ok\r\n354 go\r\n"), SILENCE, END};
+	static const struct step again[] = {PLAY(greet), C("MAIL FROM:<>*"), C("RCPT TO:<carl@home.example>*"), C("DATA"), PLAY(agreed),
+		PLAY(message), S("250 two"), PLAY(quit), END};
+	struct delivery *first = letter(), *other = letter();
+	struct bench bench;
+
+	(void)state;
+	bench_start(&bench, DEST_SMTP, PEER_WHOLE, script, again);
+	assert_int_equal(dest_open(bench.dest, &bench.err), 0);
+	assert_int_equal(dest_offer(bench.dest, first, other, &bench.err), 0);
+	expect_verdict(&bench, first, VERDICT_ACCEPTED);
+	dest_discard(bench.dest, other);
+	other->sender = "";
+	other->recipient = "carl@home.example";
+	assert_int_equal(dest_offer(bench.dest, other, NULL, &bench.err), 0);
+	expect_verdict(&bench, other, VERDICT_ACCEPTED);
+	bench_end(&bench);
+	delivery_free(first);
+	delivery_free(other);
+}
+
 static void nothing_rides_without_pipelining(void **state)
 {
 	static const struct step script[] = {PLAY(greet_plain), PLAY(envelope_in_steps), PLAY(message), QUIET, S("250 one"), PLAY(envelope_in_steps),
@@ -763,6 +788,7 @@ int main(void)
 		cmocka_unit_test(next_envelope_rides_behind_the_dot),
 		cmocka_unit_test(verdict_is_taken_before_the_next_message),
 		cmocka_unit_test(an_announced_message_that_does_not_come_leaves_no_trace),
+		cmocka_unit_test(an_announced_message_that_is_given_up),
 		cmocka_unit_test(nothing_rides_without_pipelining),
 		cmocka_unit_test(a_refused_envelope_is_reset),
 		cmocka_unit_test(no_dot_for_a_refused_recipient),
