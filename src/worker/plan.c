@@ -275,6 +275,17 @@ static int list_folder(struct view *view, struct session *session, const struct 
 	return 0;
 }
 
+/* For what is owed in it, which was asked about by its numbers of a moment ago. */
+static int open_for_writing(const struct plan *plan, struct session *session, struct folder_status *status, struct error *err)
+{
+	if (source_select(session->source, session->folder, true, status, err) < 0)
+		return -1;
+	if (status->uidvalidity == plan->uidvalidity)
+		return 0;
+	return error_set(
+		err, ERR_TEMP, SCOPE_FOLDER, "the server renumbered folder \"%.80s\" just now; the next session looks at it again", session->folder);
+}
+
 /* 1: open, and what is known of it is here. 0: there is nothing to do in it. */
 static int select_folder(struct plan *plan, struct session *session, struct folder_status *status, struct error *err)
 {
@@ -290,7 +301,7 @@ static int select_folder(struct plan *plan, struct session *session, struct fold
 		return -1;
 	for (uint64_t i = 0; !writable && session->job->mode == JOB_HAUL && i < plan->known.header->item_count; i++)
 		if (plan->known.items[i].dispose != DISPOSE_KEEP) /* frozen when it was delivered, by an earlier configuration */
-			return source_select(session->source, session->folder, true, status, err) < 0 ? -1 : 1;
+			return open_for_writing(plan, session, status, err) < 0 ? -1 : 1;
 	return 1;
 }
 

@@ -306,6 +306,26 @@ static void an_unanswered_deletion_is_asked_for_again(void **state)
 	}
 }
 
+/* Only looked at first, since nothing is to be deleted any more; but a deletion is owed from before, and the folder is opened again for it. */
+static void an_owed_deletion_does_not_hit_a_renumbered_message(void **state)
+{
+	static const struct step first[] = {PLAY(imap_enters), PLAY(imap_hands_out), PLAY(imap_deletes_unanswered), END};
+	static const struct step second[] = {OPENED("EXAMINE", "1", "7", "6"), C("%3 SELECT \"INBOX\""), S("* 1 EXISTS"), S("* OK [UIDVALIDITY 8]"),
+		S("* OK [UIDNEXT 6]"), S("%3 OK"), PLAY(imap_logged_out), END};
+	static const struct step third[] = {OPENED("EXAMINE", "1", "7", "6"), C("%3 SELECT \"INBOX\""), S("* 1 EXISTS"), S("* OK [UIDVALIDITY 7]"),
+		S("* OK [UIDNEXT 6]"), S("%3 OK"), PLAY(imap_deletes), PLAY(imap_logged_out), END};
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	haul_home(&agent, "imap", first, DELETE, 75);
+	haul_home(&agent, "imap", second, "after_delivery: keep", 75);
+	assert_int_equal(agent_status(&agent, "owed"), 1);
+	haul_home(&agent, "imap", third, "after_delivery: keep", 0);
+	assert_int_equal(agent_status(&agent, "owed"), 0);
+	agent_done(&agent);
+}
+
 /* The server did delete it, and gave its UIDL to another message (RFC 1939 7 allows that). */
 static void a_reused_uidl_is_another_message(void **state)
 {
@@ -826,6 +846,7 @@ int main(void)
 		cmocka_unit_test(a_cut_before_the_dot_leaves_no_doubt),
 		cmocka_unit_test(an_unanswered_dot_is_tried_three_times),
 		cmocka_unit_test(an_unanswered_deletion_is_asked_for_again),
+		cmocka_unit_test(an_owed_deletion_does_not_hit_a_renumbered_message),
 		cmocka_unit_test(a_reused_uidl_is_another_message),
 		cmocka_unit_test(an_end_in_the_middle_leaves_nothing_partial),
 		cmocka_unit_test(a_silent_server_keeps_nobody_from_leaving),
