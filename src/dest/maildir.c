@@ -29,6 +29,7 @@ struct maildir {
 	struct delivery_queue offered; /* renamed; new/ is not synced since */
 	struct delivery_queue settled;
 	struct adoption adoption;
+	bool adopted; /* one of the offered was found in new/ or cur/ instead */
 };
 
 static struct maildir *maildir_of(struct dest *dest)
@@ -145,6 +146,7 @@ static int deliver_once(struct maildir *maildir, const struct delivery *delivery
 		return failed(maildir, "search", "{new,cur}", err);
 	if (found == 0)
 		return deliver(maildir, delivery->name, err);
+	maildir->adopted = true;
 	unlinkat(maildir->context.tmp_fd, delivery->name, 0);
 	return 0;
 }
@@ -165,17 +167,26 @@ static int maildir_offer(struct dest *dest, struct delivery *delivery, const str
 	return -1;
 }
 
+/* A mail reader moves what it has seen to cur/, and does not sync. */
+static int sync_names(struct maildir *maildir)
+{
+	if (fsync(maildir->context.new_fd) < 0 || (maildir->adopted && fsync(maildir->context.cur_fd) < 0))
+		return -1;
+	maildir->adopted = false;
+	return 0;
+}
+
 static int maildir_flush(struct dest *dest, struct error *err)
 {
 	struct maildir *maildir = maildir_of(dest);
 
 	if (STAILQ_EMPTY(&maildir->offered))
 		return 0;
-	if (fsync(maildir->context.new_fd) == 0) {
+	if (sync_names(maildir) == 0) {
 		settle_all(maildir, VERDICT_ACCEPTED, NULL);
 		return 0;
 	}
-	failed(maildir, "sync", "new", err);
+	failed(maildir, "sync", maildir->adopted ? "{new,cur}" : "new", err);
 	settle_all(maildir, VERDICT_IN_DOUBT, err);
 	return -1;
 }

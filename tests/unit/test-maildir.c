@@ -33,6 +33,7 @@
 
 static char root[64]; /* of the running test */
 static char path[100];
+static int64_t adopt_before; /* of whatever is opened next */
 
 static int make_root(void **state)
 {
@@ -115,8 +116,8 @@ static struct dest *open_with(const int fds[3], const char *host)
 {
 	static char name[] = "local";
 	static struct dest_config config = {.name = name, .kind = DEST_MAILDIR, .path = path};
-	struct dest *dest = dest_new(
-		&(struct dest_context){.wire_fd = -1, .config = &config, .host = host, .tmp_fd = fds[0], .new_fd = fds[1], .cur_fd = fds[2]});
+	struct dest *dest = dest_new(&(struct dest_context){
+		.wire_fd = -1, .config = &config, .host = host, .tmp_fd = fds[0], .new_fd = fds[1], .cur_fd = fds[2], .adopt_before = adopt_before});
 	struct error err;
 
 	assert_int_equal(dest_open(dest, &err), 0);
@@ -713,6 +714,37 @@ static void does_not_call_delivered_what_cannot_be_synced(void **state)
 	delivery_free(delivery);
 }
 
+/* The same of what a mail reader has moved: it is found there after the state was lost. */
+static void does_not_adopt_what_cannot_be_synced(void **state)
+{
+	struct delivery *delivery = message();
+	char read[sizeof(delivery->name) + sizeof(":2,S")];
+	struct dest *dest;
+	struct error err;
+	int fds[3];
+
+	(void)state;
+	dest = open_maildir();
+	deliver(dest, delivery);
+	done(dest);
+	snprintf(read, sizeof(read), "%s:2,S", delivery->name);
+	assert_int_equal(rename(at("new", delivery->name), at("cur", read)), 0);
+	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	fds[2] = replace_by_path("cur", fds[2]);
+	adopt_before = delivery->intent_at;
+	dest = open_with(fds, "me.example");
+	adopt_before = 0;
+	delivery->intent_at++;
+	prepare_and_sync(dest, delivery);
+	assert_int_equal(dest_offer(dest, delivery, NULL, &err), 0);
+	assert_int_equal(count_in("new"), 0);
+	assert_int_equal(dest_flush(dest, &err), -1);
+	assert_non_null(strstr(err.text, "{new,cur}"));
+	expect_verdict(dest, delivery, VERDICT_IN_DOUBT);
+	done(dest);
+	delivery_free(delivery);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_root, remove_root)
 
 int main(void)
@@ -737,6 +769,7 @@ int main(void)
 		TEST(knows_what_was_delivered),
 		TEST(old_deliveries_are_known_by_their_names),
 		TEST(does_not_call_delivered_what_cannot_be_synced),
+		TEST(does_not_adopt_what_cannot_be_synced),
 	};
 
 	return cmocka_run_group_tests_name("maildir", tests, NULL, NULL);
