@@ -19,6 +19,13 @@ struct known {
 	bool has_exhausted;           /* deliveries whose last round in doubt ended in a crash */
 };
 
+static void done(struct known *known)
+{
+	str_done(&known->items);
+	str_done(&known->keys);
+	str_done(&known->folders);
+}
+
 static uint64_t target_bit(const struct known *known, int64_t target_id)
 {
 	for (unsigned i = 0; i < known->target_count; i++)
@@ -286,9 +293,7 @@ int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, ui
 		result = collect(state, &known, &folder, exists, wish, err);
 	if (result == 0)
 		fd = seal(&known, err);
-	str_done(&known.items);
-	str_done(&known.keys);
-	str_done(&known.folders);
+	done(&known);
 	if (fd < 0)
 		return -1;
 	*ret_fd = fd;
@@ -336,6 +341,6 @@ int state_folder_facts(struct state *state, int64_t folder_id, const struct stat
 		if (target_find(state, &targets[i], false, &known.target_ids[i], err) < 0)
 			return -1;
 	result = look_for_work(state, &known, &folder, ret_facts, err);
-	str_done(&known.items);
+	done(&known);
 	return result;
 }
