@@ -1,16 +1,13 @@
 #include "supervisor/daemon.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <sysexits.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/mem.h"
-#include "config/password.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
 #include "supervisor/credential.h"
@@ -353,31 +350,6 @@ static int on_leave(sd_event_source *source, const struct signalfd_siginfo *info
 
 /* -- the configuration anew -- */
 
-static struct config *load(struct daemon *daemon)
-{
-	const struct config *now = daemon->service->config;
-	struct config *config;
-	char *errors = NULL, *rest, *line;
-	size_t len = 0;
-	FILE *to = open_memstream(&errors, &len);
-
-	if (to == NULL)
-		return NULL;
-	config = daemon->options->load(daemon->options->load_context, to);
-	if (config != NULL && strcmp(config->state_dir, now->state_dir) != 0) {
-		fprintf(to, "%s: another state_dir needs a restart\n", config->file);
-		config_free(config);
-		config = NULL;
-	}
-	fclose(to);
-	for (line = strtok_r(errors, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
-		log_say(NULL, LEVEL_ERROR, "config_broken", "%s", line);
-	free(errors);
-	if (config != NULL)
-		passwords_keep(config, now);
-	return config;
-}
-
 static void take_config(struct daemon *daemon, struct config *config)
 {
 	struct service *service = daemon->service;
@@ -404,7 +376,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 	if (daemon->leaving)
 		return 0;
 	notify_reloading();
-	config = load(daemon);
+	config = reload_config(daemon->service->config, daemon->options);
 	if (config != NULL) {
 		take_config(daemon, config);
 		log_say(NULL, LEVEL_NOTICE, "reloaded", "%s is in force, with %u mailboxes", config->file, daemon->roster.count);

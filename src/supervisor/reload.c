@@ -1,12 +1,48 @@
 #include "supervisor/reload.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "config/config.h"
+#include "config/password.h"
 #include "config/schema.h"
 #include "supervisor/attendant.h"
 #include "supervisor/roster.h"
+#include "supervisor/supervisor.h"
+
+static void log_lines(char *lines)
+{
+	char *rest = NULL;
+
+	for (char *line = strtok_r(lines, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+		log_say(NULL, LEVEL_ERROR, "config_broken", "%s", line);
+}
+
+struct config *reload_config(const struct config *now, const struct supervisor_options *options)
+{
+	struct config *config;
+	char *errors = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&errors, &len);
+
+	if (to == NULL)
+		return NULL;
+	config = options->load(options->load_context, to);
+	if (config != NULL && strcmp(config->state_dir, now->state_dir) != 0) {
+		fprintf(to, "%s: another state_dir needs a restart\n", config->file);
+		config_free(config);
+		config = NULL;
+	}
+	fclose(to);
+	log_lines(errors);
+	free(errors);
+	if (config != NULL)
+		passwords_keep(config, now);
+	return config;
+}
 
 /* All that a session would be told, but for passwords: whether these are new is seen when they are used. */
 static void describe(const struct config *config, const struct mailbox_config *mailbox, struct str *out)

@@ -1,4 +1,4 @@
-/* reload.h - fits the roster to a configuration that was loaded anew. Sessions go on with what they began with; each post takes the new one when its
+/* reload.h - loads the configuration anew, and fits the roster to it. Sessions go on with what they began with; each post takes the new one when its
  * session is over. */
 #ifndef MAILHAUL_SUPERVISOR_RELOAD_H
 #define MAILHAUL_SUPERVISOR_RELOAD_H
@@ -8,6 +8,10 @@
 struct config;
 struct post;
 struct roster;
+struct supervisor_options;
+
+/* The configuration as it is in the file now; the caller frees. NULL after its errors are in the log. */
+struct config *reload_config(const struct config *now, const struct supervisor_options *options);
 
 /* fresh: for each post at rest that is new, or says something else than before. Mailboxes that vanished are told to stop, or leave the roster. */
 void reload_roster(struct roster *roster, const struct config *now, const struct config *config, void (*fresh)(void *, struct post *), void *context);
