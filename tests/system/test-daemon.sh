@@ -150,7 +150,7 @@ leaves() {
 # The workers of the running daemon, the spawner apart: it is the first child.
 kill_workers() {
   local child spawner=
-  for child in $(cat "/proc/$DAEMON/task/$DAEMON/children"); do
+  for child in $(pgrep -P "$DAEMON"); do
     if [ -z "$spawner" ]; then
       spawner=$child
     else

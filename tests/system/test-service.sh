@@ -20,7 +20,7 @@ daemon_as_service() {
   NOTIFY_SOCKET=$WORK/notify as_service "$MAILHAUL" --config "$dir/config.yaml" daemon 2>"$dir/log" &
   daemon=$!
   wait_until 20 grep -q '^READY=1' "$WORK/notified" && pkill -HUP -P "$(pgrep -P "$daemon")" -f ' daemon$'
-  wait_until 30 arrived_is "$dir/home" $COUNT
+  wait_until 30 arrived_is "$dir/home" "$COUNT"
   kill "$(pgrep -P "$daemon")"
   wait "$daemon"
 }
