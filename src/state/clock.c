@@ -13,6 +13,7 @@
 #define KEEP_EVERY_S 3600
 /* Both clocks are read in whole seconds, one after the other: less than this is no step. */
 #define STEP_S 3
+#define SECONDS_MAX (INT64_C(1) << 40)
 
 static int64_t at_least_0(int64_t value)
 {
@@ -29,19 +30,20 @@ struct state_clock clock_moved(const struct state_clock *clock, const struct clo
 {
 	const struct clock_reading *then = &clock->at;
 	int64_t wall = now->wall_s - then->wall_s, boot = now->boottime_s - then->boottime_s;
-	int64_t believed = clock_is_credible(then->wall_s) && clock_is_credible(now->wall_s) ? at_least_0(wall) : 0;
+	/* A clock that is set at last says nothing for certain, but whoever looks at the age of a file believes it. */
+	int64_t shown = at_least_0(wall), believed = clock_is_credible(then->wall_s) && clock_is_credible(now->wall_s) ? shown : 0;
 	int64_t least, most;
 
 	if (then->wall_s == 0)
 		return (struct state_clock){.at = *now};
 	if (!is_same_boot(then, now)) {
 		least = believed < DAY_S ? believed : DAY_S;
-		most = believed;
+		most = shown;
 	} else if (wall - boot < STEP_S && boot - wall < STEP_S) {
 		least = most = wall; /* so that neither hand wavers against the wall clock */
 	} else {
 		least = boot;
-		most = believed > boot ? believed : boot;
+		most = shown > boot ? shown : boot;
 	}
 	return (struct state_clock){*now, clock->least_ahead + least - wall, clock->most_ahead + most - wall};
 }
@@ -69,13 +71,20 @@ void clock_print(char out[CLOCK_TEXT_BYTES], const struct state_clock *clock)
 		clock->least_ahead, clock->most_ahead, clock->at.boot);
 }
 
+/* No machine shows more; what is added to these does not overflow. */
+static bool is_bearable(int64_t seconds)
+{
+	return seconds > -SECONDS_MAX && seconds < SECONDS_MAX;
+}
+
 bool clock_parse(const char *text, struct state_clock *ret_clock)
 {
 	struct state_clock clock = {0};
 	int found = sscanf(text, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %36s", &clock.at.wall_s, &clock.at.boottime_s, &clock.least_ahead,
 		&clock.most_ahead, clock.at.boot);
 
-	if (found < 4)
+	if (found < 4 || !is_bearable(clock.at.wall_s) || !is_bearable(clock.at.boottime_s) || !is_bearable(clock.least_ahead) ||
+		!is_bearable(clock.most_ahead))
 		return false;
 	*ret_clock = clock;
 	return true;

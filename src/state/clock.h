@@ -2,7 +2,7 @@
  * Within a boot it runs with CLOCK_BOOTTIME, which counts suspended time and cannot be set. How long the machine was off nobody knows but the wall
  * clock, which may be wrong on either side, so the clock has two hands:
  * least - what has passed for certain: of the time between two boots at most a day is believed, and nothing if the clock was not set then or now.
- * most  - what may have passed: all that any clock shows, so also what a step of the wall clock within a boot makes other programs believe.
+ * most  - what may have passed: all that any clock shows, so also what a step of the wall clock makes other programs believe, be it from 1970.
  * Both begin as the wall clock, never go back, and are kept as what has to be added to it. The core is pure. */
 #ifndef MAILHAUL_STATE_CLOCK_H
 #define MAILHAUL_STATE_CLOCK_H

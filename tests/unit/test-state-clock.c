@@ -32,17 +32,17 @@ static const struct sequence sequences[] = {
 		{{"a", 10, NOW, 0, 0}, {"a", 20, NOW + 7 * DAY, 10, 7 * DAY}, {"a", 80, NOW + 7 * DAY + 60, 70, 7 * DAY + 60}}},
 	{"set back by a week", {{"a", 10, NOW, 0, 0}, {"a", 20, NOW - 7 * DAY, 10, 10}, {"a", 80, NOW - 7 * DAY + 60, 70, 70}}},
 	{"set forward and back", {{"a", 10, NOW, 0, 0}, {"a", 20, NOW + DAY, 10, DAY}, {"a", 30, NOW + 20, 20, DAY + 10}}},
-	{"1970, then set", {{"a", 10, 100, 0, 0}, {"a", 40, NOW, 30, 30}, {"a", 100, NOW + 60, 90, 90}}},
-	{"set, and 1970 after the next boot, then set", {{"a", 10, NOW, 0, 0}, {"b", 5, 5, 0, 0}, {"b", 65, NOW + DAY, 60, 60}}},
-	{"1970 before and after a boot", {{"a", 10, 100, 0, 0}, {"b", 5, 5 * HOUR, 0, 0}}},
-	{"1970, and set after the next boot", {{"a", 10, 100, 0, 0}, {"b", 5, NOW, 0, 0}}},
+	{"1970, then set", {{"a", 10, 100, 0, 0}, {"a", 40, NOW, 30, NOW - 100}, {"a", 100, NOW + 60, 90, NOW - 40}}},
+	{"set, and 1970 after the next boot, then set", {{"a", 10, NOW, 0, 0}, {"b", 5, 5, 0, 0}, {"b", 65, NOW + DAY, 60, NOW + DAY - 5}}},
+	{"1970 before and after a boot", {{"a", 10, 100, 0, 0}, {"b", 5, 5 * HOUR, 0, 5 * HOUR - 100}}},
+	{"1970, and set after the next boot", {{"a", 10, 100, 0, 0}, {"b", 5, NOW, 0, NOW - 100}}},
 	{"off for an hour", {{"a", 10, NOW, 0, 0}, {"b", 5, NOW + HOUR, HOUR, HOUR}, {"b", 15, NOW + HOUR + 10, HOUR + 10, HOUR + 10}}},
 	{"off for a week", {{"a", 10, NOW, 0, 0}, {"b", 5, NOW + 7 * DAY, DAY, 7 * DAY}}},
 	{"set back while it was off", {{"a", 10, NOW, 0, 0}, {"b", 5, NOW - DAY, 0, 0}, {"b", 25, NOW - DAY + 20, 20, 20}}},
 	{"suspended for a week, which the time since boot counts", {{"a", 10, NOW, 0, 0}, {"a", 10 + 7 * DAY, NOW + 7 * DAY, 7 * DAY, 7 * DAY}}},
 	{"nobody says which boot", {{"", 10, NOW, 0, 0}, {"", 70, NOW + 60, 60, 60}, {"", 80, NOW + 9 * DAY, 70, 9 * DAY},
 					   {"", 5, NOW + 9 * DAY + HOUR, 70 + HOUR, 9 * DAY + HOUR}}},
-	{"the beyond", {{"a", 10, NOW, 0, 0}, {"b", 5, NOW + INT64_C(40) * 365 * DAY, 0, 0}}},
+	{"the beyond", {{"a", 10, NOW, 0, 0}, {"b", 5, NOW + INT64_C(40) * 365 * DAY, 0, INT64_C(40) * 365 * DAY}}},
 };
 
 static struct clock_reading reading_of(const struct moment *moment)
@@ -143,7 +143,7 @@ static void text_and_back(void **ctx)
 
 	(void)ctx;
 	for (size_t i = 0; i < ARRAY_SIZE(boots); i++) {
-		struct state_clock clock = {.at = {INT64_MAX, INT64_MAX, ""}, .least_ahead = INT64_MIN, .most_ahead = -1}, again = {0};
+		struct state_clock clock = {.at = {1LL << 39, 1LL << 39, ""}, .least_ahead = -(1LL << 39), .most_ahead = -1}, again = {0};
 
 		strcpy(clock.at.boot, boots[i]);
 		clock_print(text, &clock);
@@ -154,6 +154,7 @@ static void text_and_back(void **ctx)
 	}
 	assert_false(clock_parse("", &(struct state_clock){0}));
 	assert_false(clock_parse("1 2 x", &(struct state_clock){0}));
+	assert_false(clock_parse("1800000000 10 9223372036854775807 0", &(struct state_clock){0})); /* everything kept for a time would be over */
 }
 
 static void the_machine_can_be_read(void **ctx)
