@@ -11,6 +11,9 @@ static const struct {
 	const char *what, *query;
 } contradictions[] = {
 	{"a mailbox with an unknown protocol", "SELECT id FROM mailbox WHERE protocol NOT IN (1, 2)"},
+	{"a mailbox with an unknown back-off", "SELECT id FROM mailbox WHERE clock NOT BETWEEN 0 AND 3"},
+	{"a destination with an unknown back-off", "SELECT 0 FROM destination WHERE clock NOT BETWEEN 0 AND 3"},
+	{"a server that answers in an unknown way", "SELECT 0 FROM host WHERE boundary NOT BETWEEN 0 AND 2"},
 	{"a message with an unknown stage or disposal", "SELECT id FROM message WHERE stage NOT BETWEEN 1 AND 6 OR disposal NOT BETWEEN 0 AND 3"},
 	{"a delivery with an unknown status", "SELECT message FROM delivery WHERE status NOT BETWEEN 1 AND 7"},
 	{"a message that is delivered, with a delivery that is not",
@@ -28,10 +31,13 @@ static const struct {
 };
 _Static_assert(TARGETS_MAX == 64 && STAGE_GONE == 6 && DELIVERY_DISCARDED == 7 && DISPOSE_MOVE == 3, "as in the queries above");
 
-/* 1: *ret_what says what is wrong. */
+/* 1: *ret_what says what is wrong. id 0: it has no number. */
 static int found_wrong(char *ret_what, size_t size, const char *what, int64_t id)
 {
-	snprintf(ret_what, size, "%s (number %lld)", what, (long long)id);
+	if (id != 0)
+		snprintf(ret_what, size, "%s (number %lld)", what, (long long)id);
+	else
+		snprintf(ret_what, size, "%s", what);
 	return 1;
 }
 

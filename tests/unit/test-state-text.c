@@ -281,6 +281,13 @@ static const struct {
 	{HEAD META BOX "folder id=1 mailbox=1 name=\"INBOX\" present=1\nmessage id=1 folder=1 epoch=0 key=b\"1\" uid=1 size=1 date=0 stage=9 "
 		       "disposal=0\n" END_LINE,
 		"unknown stage"},
+	{HEAD META "mailbox id=7 name=\"isp\" protocol=2 host=\"h\" user=\"u\" failures=1 clock=1000000000\n" END_LINE,
+		"unknown back-off (number 7)"},
+	{HEAD META "destination name=\"home\" failures=1 clock=-1\n" END_LINE, "a destination with an unknown back-off"},
+	{HEAD META "host protocol=2 host=\"h\" port=993 tls=1 before_login=0 after_login=0 mechanisms=0 learned_at=0 boundary=3 "
+		   "boundary_at=0\n" END_LINE,
+		"a server that answers in an unknown way"},
+	{HEAD META "meta key=\"clock\" value=\"1800000000 10 9223372036854775807 0\"\n" END_LINE, "a clock that cannot be read"},
 };
 
 static void what_is_wrong_is_refused_by_line(void **ctx)
