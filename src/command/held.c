@@ -24,17 +24,12 @@ struct scene {
 	unsigned count;
 };
 
+/* Only looked for: to open it could rename the one that it was, which somebody may be hauling. *ret_id 0: it was never hauled. */
 static int find_mailbox(const struct scene *scene, const char *name, int64_t *ret_id, struct error *err)
 {
-	const struct mailbox_config *config = config_mailbox(scene->config, name);
-	struct mailbox_state mailbox;
-
-	if (config == NULL)
+	if (config_mailbox(scene->config, name) == NULL)
 		return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "%s has no mailbox \"%s\"", scene->config->file, name);
-	if (state_mailbox_open(scene->state, scene->config, config, &mailbox, err) < 0)
-		return -1;
-	*ret_id = mailbox.id;
-	return 0;
+	return state_mailbox_find(scene->state, name, ret_id, err);
 }
 
 static int parse_id(const char *word, uint64_t *ret_id, struct error *err)
@@ -124,6 +119,8 @@ static int retry(struct scene *scene, char *const *words, struct error *err)
 		if (!scene->options->all && config_mailbox(scene->config, words[i]) != NULL) {
 			if (find_mailbox(scene, words[i], &scene->mailbox, err) < 0)
 				return -1;
+			if (scene->mailbox == 0)
+				return not_held(words[i], err);
 		} else if (!scene->options->all && parse_id(words[i], &scene->id, err) < 0) {
 			return -1;
 		}

@@ -93,12 +93,17 @@ static int choose(struct refetching *refetching, int64_t mailbox_id, struct erro
 
 /* -- the whole -- */
 
+/* The lock is that of this name alone, so a mailbox that was renamed is left to the next run. */
 static int refetch_within(struct refetching *refetching, struct error *err)
 {
-	struct mailbox_state mailbox;
+	int64_t mailbox_id;
 
-	if (state_mailbox_open(refetching->state, refetching->config, refetching->mailbox, &mailbox, err) < 0 ||
-		state_refetch_begin(refetching->state, err) < 0 || choose(refetching, mailbox.id, err) < 0)
+	if (state_mailbox_find(refetching->state, refetching->mailbox->name, &mailbox_id, err) < 0)
+		return -1;
+	if (mailbox_id == 0)
+		return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "nothing was hauled under the name %s yet; run it once, then it can be hauled again",
+			refetching->mailbox->name);
+	if (state_refetch_begin(refetching->state, err) < 0 || choose(refetching, mailbox_id, err) < 0)
 		return -1;
 	return state_refetch(
 		refetching->state, refetching->targets, refetching->target_count, &refetching->mailbox->after_delivery, &refetching->chosen, err);

@@ -210,6 +210,10 @@ static void a_new_name_does_not_get_around_the_lock(void **state)
 
 		begin_pair(&pair);
 		configure(&pair, &pair.second, names[i], port, "");
+		/* What only decides about messages does not rename it either, which would let the next one in. */
+		agent_expect(&pair.second, 64, "refetch", "--state-dir", pair.state, "isp-new", "--since", "2020-01-01");
+		assert_true(agent_said(&pair.second, "nothing was hauled under the name isp-new yet"));
+		agent_expect(&pair.second, 64, "held", "--state-dir", pair.state, "retry", "isp-new");
 		run_second(&pair, 75, "isp-new");
 		assert_true(agent_said(&pair.second, "mailbox isp is being hauled"));
 		assert_false(port_was_used(idle));
