@@ -14,6 +14,7 @@
 
 #define PLAN_MAX_BYTES (256u * 1024 * 1024)
 
+/* Anew for each request: a folder that holds nothing may be forgotten by another mailhaul that has none of that name, and its number used again. */
 static int folder_id(struct attendant *attendant, const struct record *request, int64_t *ret_id, struct error *err)
 {
 	size_t count = strv_length(attendant->mailbox->folders);
@@ -21,18 +22,12 @@ static int folder_id(struct attendant *attendant, const struct record *request, 
 
 	if (request->index >= (count != 0 ? count : 1))
 		return attendant_nonsense(err, "a folder that is not configured");
-	if (attendant->folder_ids[request->index] == 0 &&
-		state_folder_open(attendant->service->state, attendant->mailbox_state.id, name, &attendant->folder_ids[request->index], err) < 0)
-		return -1;
-	*ret_id = attendant->folder_ids[request->index];
-	return 0;
+	return state_folder_open(attendant->service->state, attendant->mailbox_state.id, name, ret_id, err);
 }
 
-/* A folder that was made in this transaction is gone again, and its number may become another mailbox's. */
 static int roll_back(struct attendant *attendant)
 {
 	state_rollback(attendant->service->state);
-	memset(attendant->folder_ids, 0, (strv_length(attendant->mailbox->folders) + 1) * sizeof(*attendant->folder_ids));
 	return -1;
 }
 

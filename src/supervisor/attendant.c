@@ -400,7 +400,6 @@ int attendant_start(
 		attendant->waiting_fd = -1;
 	attendant->worker.pidfd = -1;
 	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
-	attendant->folder_ids = xcalloc(strv_length(mailbox->folders) + 1, sizeof(*attendant->folder_ids));
 	result = take_locks(attendant, err);
 	if (result == 0)
 		result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
@@ -491,7 +490,6 @@ void attendant_free(struct attendant *attendant)
 	fs_close(attendant->old_lock_fd);
 	fs_close(attendant->worker.pidfd);
 	free(attendant->waiting_request);
-	free(attendant->folder_ids);
 	free_job(attendant);
 	free(attendant);
 }

@@ -79,8 +79,7 @@ struct attendant {
 	bool rested;         /* some destination was left out */
 	uint64_t credential; /* fingerprint of the mailbox's password; 0: a program has given it to the worker */
 	int lock_fd, channel_fd;
-	int old_lock_fd;     /* of the name that it had before it was renamed, for as long as somebody may know it by that; or -1 */
-	int64_t *folder_ids; /* per folder of the configuration (POP3: one), 0: not opened yet */
+	int old_lock_fd; /* of the name that it had before it was renamed, for as long as somebody may know it by that; or -1 */
 	/* the worker */
 	struct child worker;
 	sd_event_source *channel_event, *worker_event, *kill_event, *silence;

@@ -76,6 +76,9 @@ int destinations_note_failure(struct attendant *attendant, unsigned index, const
 	const char *name = attendant->job.destinations[index].name;
 	struct destination_state before, after;
 
+	/* It backs off for what this worker said before. One that is run by its server must not drive the mail of all others away, step by step. */
+	if ((attendant->failed >> index & 1) != 0 && destination_rests(attendant->service, name, &(int64_t){0}))
+		return 0;
 	if (store_failure(attendant, name, why, &before, &after, err) < 0)
 		return -1;
 	attendant->failed |= UINT64_C(1) << index;

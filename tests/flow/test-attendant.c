@@ -68,7 +68,6 @@ static int begin(void **ctx)
 	attendant->lock_fd = attendant->old_lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd =
 		attendant->waiting_fd = attendant->worker.pidfd = -1;
 	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
-	attendant->folder_ids = xcalloc(2, sizeof(*attendant->folder_ids));
 	attendant->job.destination_count = attendant->job.target_count = 1;
 	attendant->job.frozen = 1;
 	attendant->job.destinations = xmalloc(sizeof(bench->dests));
@@ -232,6 +231,82 @@ static void test_does_not_wait_for_the_other_end_of_a_pipe(void **ctx)
 	assert_int_equal(bench->result.kind, ERR_NONE);
 }
 
+/* -- what a worker asks for -- */
+
+/* False: not what it should be. */
+static bool ask(int fd, struct record *request, enum record_kind expected)
+{
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+	int fds[RECORD_FDS_MAX], result;
+	struct record answer;
+	unsigned count;
+
+	send_patiently(fd, request, NULL, 0);
+	poll(&readable, 1, -1);
+	result = record_receive(fd, &answer, fds, &count);
+	while (count != 0)
+		close(fds[--count]);
+	return result > 0 && answer.kind == expected;
+}
+
+static void leave(int fd, bool well)
+{
+	send_patiently(fd, &(struct record){.kind = REC_END, .error = well ? ERR_NONE : ERR_PROTO, .scope = SCOPE_MAILBOX}, NULL, 0);
+	_exit(0);
+}
+
+static void complain_again_and_again(int fd)
+{
+	bool well = true;
+
+	for (unsigned i = 0; i < 50 && well; i++)
+		well = ask(fd, &(struct record){.kind = REC_DESTINATION, .error = ERR_TEMP, .scope = SCOPE_DESTINATION}, REC_NOTED);
+	leave(fd, well);
+}
+
+/* However often one session says that a destination is down, that is one failure. */
+static void test_counts_a_destination_that_is_down_once(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	give_worker(bench, complain_again_and_again);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->result.kind, ERR_NONE);
+	assert_int_equal(number(&bench->fixture, "SELECT failures FROM destination WHERE name = 'home'"), 1);
+}
+
+static void ask_for_a_folder_twice(int fd)
+{
+	bool well = ask(fd, &(struct record){.kind = REC_FOLDER, .uidvalidity = 7}, REC_KNOWN);
+
+	send_patiently(fd, &(struct record){.kind = REC_PROGRESS}, NULL, 0);
+	leave(fd, well && ask(fd, &(struct record){.kind = REC_FOLDER, .uidvalidity = 7}, REC_KNOWN));
+}
+
+/* As another mailhaul would, in whose configuration there are none. */
+static void forget_empty_folders(struct service *service, struct attendant *attendant, const struct record *record)
+{
+	struct bench *bench = service->context;
+	const struct config none = {0};
+	bool more;
+
+	(void)attendant;
+	(void)record;
+	assert_int_equal(state_shrink(service->state, &none, clock_wall_s(), &more, &bench->fixture.error), 0);
+	assert_int_equal(number(&bench->fixture, "SELECT count(*) FROM folder"), 0);
+}
+
+static void test_does_without_a_folder_that_was_forgotten(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	bench->service.progress = forget_empty_folders;
+	give_worker(bench, ask_for_a_folder_twice);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->result.kind, ERR_NONE);
+	assert_int_equal(number(&bench->fixture, "SELECT count(*) FROM folder"), 1);
+}
+
 /* -- a program whose worker is gone -- */
 
 static void on_program_end(struct attendant *attendant)
@@ -310,6 +385,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ends_one_that_records_while_it_should_only_look, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_says_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(test_does_not_wait_for_the_other_end_of_a_pipe, begin, end),
+		cmocka_unit_test_setup_teardown(test_counts_a_destination_that_is_down_once, begin, end),
+		cmocka_unit_test_setup_teardown(test_does_without_a_folder_that_was_forgotten, begin, end),
 		cmocka_unit_test_setup_teardown(test_kills_and_reaps_what_is_given_up, begin, end),
 		cmocka_unit_test_setup_teardown(test_keeps_all_records_while_the_database_is_busy, begin, end),
 	};
