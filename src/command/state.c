@@ -56,13 +56,15 @@ static int export(const struct config *config, const char *file, struct error *e
 
 /* -- import -- */
 
-/* Whoever hauls, though its state.db was moved away meanwhile, holds one of these. The descriptors end with the process. */
+/* Whoever hauls, though its state.db was moved away meanwhile, holds one of these. None is made, since it would tell of a state that was lost should
+ * the import fail. The descriptors end with the process. */
 static int lock_all(const struct config *config, struct error *err)
 {
 	int dir_fd = place_open(config->state_dir, true, err), fd, result = dir_fd < 0 ? -1 : 0;
 
 	for (size_t i = 0; i < config->mailbox_count && result == 0; i++)
-		result = lock_mailbox(dir_fd, config->mailboxes[i].name, &fd, err);
+		if (lock_exists(dir_fd, config->mailboxes[i].name))
+			result = lock_mailbox(dir_fd, config->mailboxes[i].name, &fd, err);
 	fs_close(dir_fd);
 	return result;
 }

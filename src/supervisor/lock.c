@@ -45,13 +45,28 @@ static int take(int state_dir_fd, const char *file, int *ret_fd, pid_t *ret_pid,
 	return 0;
 }
 
+#define FILE_BYTES 100
+
+/* Names of mailboxes are plain words. */
+static const char *file_name(char file[FILE_BYTES], const char *name)
+{
+	snprintf(file, FILE_BYTES, "lock.%s", name);
+	return file;
+}
+
+bool lock_exists(int state_dir_fd, const char *name)
+{
+	char file[FILE_BYTES];
+
+	return faccessat(state_dir_fd, file_name(file, name), F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
 int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *err)
 {
-	char file[100];
+	char file[FILE_BYTES];
 	pid_t pid;
 
-	snprintf(file, sizeof(file), "lock.%s", name); /* names of mailboxes are plain words */
-	if (take(state_dir_fd, file, ret_fd, &pid, err) == 0)
+	if (take(state_dir_fd, file_name(file, name), ret_fd, &pid, err) == 0)
 		return 0;
 	return pid < 0 ? -1 : say_who(pid, name, err);
 }

@@ -4,6 +4,7 @@
 #define MAILHAUL_SUPERVISOR_LOCK_H
 
 #include <errno.h>
+#include <stdbool.h>
 
 struct error;
 
@@ -12,5 +13,7 @@ struct error;
 int lock_mailbox(int state_dir_fd, const char *name, int *ret_fd, struct error *err);
 /* One daemon for each state. Held: the same, but with SCOPE_PROGRAM. */
 int lock_daemon(int state_dir_fd, int *ret_fd, struct error *err);
+/* False: nobody has ever held it. */
+bool lock_exists(int state_dir_fd, const char *name);
 
 #endif

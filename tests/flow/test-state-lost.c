@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "tests/lib/agent.h"
 #include "tests/lib/peer.h"
 
@@ -189,6 +190,24 @@ static void damage_that_opening_does_not_meet(void **state)
 	agent_done(&agent);
 }
 
+/* On a new machine: what is not there yet was not lost. */
+static void an_import_that_fails_leaves_nothing(void **state)
+{
+	struct agent agent;
+	char *path;
+
+	(void)state;
+	agent_init(&agent);
+	configure(&agent, 9);
+	in_dir(&agent, "echo this is no state >text");
+	path = xasprintf("%s/text", agent.dir);
+	agent_expect(&agent, 65, "state", "import", path);
+	HAUL(&agent, one, 0, "run", "isp");
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	free(path);
+	agent_done(&agent);
+}
+
 static void moved_as_text(void **state)
 {
 	struct agent agent = hauled_once();
@@ -228,6 +247,7 @@ int main(void)
 		cmocka_unit_test(check_makes_no_state),
 		cmocka_unit_test(damaged_it_stops),
 		cmocka_unit_test(damage_that_opening_does_not_meet),
+		cmocka_unit_test(an_import_that_fails_leaves_nothing),
 		cmocka_unit_test(moved_as_text),
 	};
 	int failed;
