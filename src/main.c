@@ -1,5 +1,6 @@
 /* main.c - forks the spawner before anything else exists, then hands over to a command. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -38,9 +39,11 @@ static void read_deadline_factor(void)
 		deadline_set_factor(factor);
 }
 
-/* What is inherited by all roles: no core file holds mail or passwords, and no other program of the same user looks inside. */
+/* What is inherited by all roles: no core file holds mail or passwords, no other program of the same user looks inside, and a file that would grow
+ * beyond a limit (setrlimit(2)) is an error to report, like a full disk, and not the end of the process. */
 static void keep_to_ourselves(void)
 {
+	signal(SIGXFSZ, SIG_IGN);
 #ifndef __SANITIZE_ADDRESS__ /* whose leak check looks inside */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif

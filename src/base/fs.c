@@ -73,6 +73,11 @@ int fs_pread_all(int fd, void *bytes, size_t len, uint64_t offset)
 	return 0;
 }
 
+bool fs_is_full(int code)
+{
+	return code == ENOSPC || code == EDQUOT || code == EFBIG;
+}
+
 int fs_mkdir_parents(const char *path, mode_t mode, struct error *err)
 {
 	char *copy = xstrdup(path);

@@ -2,6 +2,7 @@
 #ifndef MAILHAUL_BASE_FS_H
 #define MAILHAUL_BASE_FS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,6 +18,9 @@ int fs_pread_all(int fd, void *bytes, size_t len, uint64_t offset);
 
 /* mkdir with all parents, like mkdir -p; existing directories are fine. */
 int fs_mkdir_parents(const char *path, mode_t mode, struct error *err);
+
+/* Does this errno say that there is no room: on the disk, within a quota, or below the largest file a process may write? */
+bool fs_is_full(int code);
 
 /* A file that nobody else can ever name: O_TMPFILE in dir_fd, or a created and unlinked one where that is not to be had. */
 int fs_unnamed(int dir_fd, struct error *err);

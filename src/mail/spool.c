@@ -143,7 +143,7 @@ static bool grow_memory(struct spool *spool, size_t len)
 
 static int write_error(struct error *err)
 {
-	if (errno == ENOSPC || errno == EDQUOT)
+	if (fs_is_full(errno))
 		return error_code(err, ERR_LOCAL, SCOPE_MAILBOX, errno,
 			"no room for a message on the disk of the state directory (%s); free some space there, the mail stays at the source until "
 			"then",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/fs.h"
 #include "state/store.h"
 
 /* What another mailhaul does takes a moment, and callers try again every 20 ms. One that is in the way for a minute hangs, or locks do not work here. */
@@ -28,6 +29,14 @@ int sql_damaged(const struct state *state, const char *what, struct error *err)
 		state->dir, what);
 }
 
+int sql_disk_is_full(const struct state *state, int code, struct error *err)
+{
+	if (code == ENOSPC)
+		return error_code(err, ERR_LOCAL, SCOPE_PROGRAM, code, "the disk that holds %s is full: make room, and mailhaul goes on", state->dir);
+	return error_code(err, ERR_LOCAL, SCOPE_PROGRAM, code,
+		"no more may be written into %s (%s): make room or raise that limit, and mailhaul goes on", state->dir, strerror(code));
+}
+
 /* One sentence each, with the way out. The names: of the directory, or of SQLite's own words. */
 int sql_failed(struct state *state, struct error *err)
 {
@@ -44,7 +53,7 @@ int sql_failed(struct state *state, struct error *err)
 				dir);
 		return error_set(err, ERR_TEMP, SCOPE_PROGRAM, "another mailhaul is using the state in %s just now; try again in a moment", dir);
 	case SQLITE_FULL:
-		return error_code(err, ERR_LOCAL, SCOPE_PROGRAM, ENOSPC, "the disk that holds %s is full: make room, and mailhaul goes on", dir);
+		return sql_disk_is_full(state, ENOSPC, err);
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		return sql_damaged(state, words, err);
@@ -53,6 +62,8 @@ int sql_failed(struct state *state, struct error *err)
 	case SQLITE_CANTOPEN:
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot write the state in %s: %s; check owner, modes and mount options", dir, words);
 	default:
+		if (fs_is_full(sqlite3_system_errno(state->db)))
+			return sql_disk_is_full(state, sqlite3_system_errno(state->db), err);
 		return error_code(err, ERR_LOCAL, SCOPE_PROGRAM, sqlite3_system_errno(state->db), "the state in %s failed: %s", dir, words);
 	}
 }

@@ -44,6 +44,7 @@ int sql_number_values(struct state *state, struct error *err, int64_t *ret_numbe
 int sql_script(struct state *state, const char *text, struct error *err);
 /* What SQLite's last failure on this database means to an operator. Returns -1. */
 int sql_failed(struct state *state, struct error *err);
+int sql_disk_is_full(const struct state *state, int code, struct error *err);    /* -1. code: see fs_is_full */
 int sql_damaged(const struct state *state, const char *what, struct error *err); /* -1 */
 void sql_forget(struct state *state);                                            /* finalizes all kept statements, before the database is closed */
 

@@ -46,6 +46,12 @@ json() {
   python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$WORK/expect.out" "$1"
 }
 
+# As under a full disk: an error in words, and not the death of the process (SIGXFSZ).
+a_limit_of_file_sizes() {
+  expect "a run that may write no large file says so" 74 'File too large.*make room' bash -c "ulimit -f 64; '$MAILHAUL' --config '$dir/config.yaml' --state-dir '$WORK/limited' run"
+  expect "without the limit it goes on" 0 '' mailhaul --config "$dir/config.yaml" --state-dir "$WORK/limited" run
+}
+
 options() {
   expect "--help" 0 '^ *run .*haul' mailhaul --help
   expect "--version" 0 '^mailhaul [0-9]+\.[0-9]+' mailhaul --version
@@ -161,6 +167,7 @@ write_config "$dir" imaps reference "{maildir: $dir/home}"
 before_the_first_run
 after_a_run
 options
+a_limit_of_file_sizes
 as_root
 failures_show
 check_explains
