@@ -1,5 +1,6 @@
 #include "state/reserve.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -23,7 +24,10 @@ static struct file_tail *tail_of(sqlite3_file *file)
 
 static bool give_up(struct reserve *reserve)
 {
-	return reserve->armed && unlinkat(reserve->dir_fd, NAME, 0) == 0;
+	if (!reserve->armed || unlinkat(reserve->dir_fd, NAME, 0) < 0)
+		return false;
+	reserve->spent = true;
+	return true;
 }
 
 static int write_twice(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 offset)
@@ -65,21 +69,37 @@ void reserve_init(struct reserve *reserve, int dir_fd)
 	sqlite3_vfs_register(&reserve->vfs, 0);
 }
 
-void reserve_make(const struct reserve *reserve)
+/* Blocks, not a hole. 0, or an errno. */
+static int allocate(int fd)
+{
+	int code;
+
+	do
+		code = posix_fallocate(fd, 0, RESERVE_BYTES);
+	while (code == EINTR);
+	return code;
+}
+
+int reserve_make(const struct reserve *reserve)
 {
 	struct stat st;
-	int fd;
+	int fd, code = 0;
 
 	if (fstatat(reserve->dir_fd, NAME, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		if (st.st_size == RESERVE_BYTES)
-			return;
+			return 0;
 		unlinkat(reserve->dir_fd, NAME, 0);
 	}
 	fd = openat(reserve->dir_fd, NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	/* Blocks, not a hole. */
-	if (fd >= 0 && posix_fallocate(fd, 0, RESERVE_BYTES) != 0)
+	if (fd < 0)
+		code = errno;
+	else if ((code = allocate(fd)) != 0)
 		unlinkat(reserve->dir_fd, NAME, 0);
 	fs_close(fd);
+	if (!fs_is_full(code))
+		return 0;
+	errno = code;
+	return -1;
 }
 
 void reserve_done(struct reserve *reserve)

@@ -14,12 +14,13 @@ struct reserve {
 	char name[32];
 	int dir_fd; /* borrowed */
 	bool armed; /* a transaction of ours is open */
+	bool spent; /* the disk is full, and a transaction needed it */
 };
 
 /* Registers the VFS under reserve->name, for sqlite3_open_v2. */
 void reserve_init(struct reserve *reserve, int dir_fd);
-/* Makes the file if it is missing; no room for it now is no error. */
-void reserve_make(const struct reserve *reserve);
+/* Makes the file if it is missing. -1: there is no room for it, in errno. What else fails is no error: it is a precaution. */
+int reserve_make(const struct reserve *reserve);
 void reserve_done(struct reserve *reserve); /* after the database is closed */
 
 #endif

@@ -1,5 +1,6 @@
 #include "state/state.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -183,8 +184,9 @@ static int open_or_build(struct state *state, bool read_only, bool *ret_new, str
 		return error_set(err, ERR_NONE, SCOPE_PROGRAM, "there is no state in %s yet", state->dir);
 	if (!found && build(state, fill_empty, NULL, err) < 0)
 		return -1;
-	if (!read_only)
-		reserve_make(&state->reserve);
+	/* Without it what is accepted while the disk fills up could not be recorded, and would be delivered again. */
+	if (!read_only && reserve_make(&state->reserve) < 0)
+		return sql_disk_is_full(state, errno, err);
 	if (open_existing(state, read_only, err) < 0)
 		return -1;
 	state->reserve.armed = true;
@@ -337,6 +339,11 @@ void state_rollback(struct state *state)
 	state->clock_is_loaded = false;
 }
 
+bool state_is_short_of_room(const struct state *state)
+{
+	return state->reserve.spent;
+}
+
 void state_checkpoint(struct state *state)
 {
 	/* It can wait for room; an outcome could not. */
@@ -352,13 +359,13 @@ int savepoint_begin(struct state *state, struct error *err)
 
 int savepoint_end(struct state *state, int result, struct error *err)
 {
-	if (result < 0) {
-		sql_run_values(state, NULL, "ROLLBACK TO part", NULL, 0);
-		sql_run_values(state, NULL, "RELEASE part", NULL, 0);
-		state->prints_made = false;
-		return -1;
-	}
-	return sql_run_values(state, err, "RELEASE part", NULL, 0) < 0 ? -1 : result;
+	/* The outermost is a transaction, which RELEASE commits, and which stays open when that fails. */
+	if (result >= 0 && sql_run_values(state, err, "RELEASE part", NULL, 0) == 0)
+		return result;
+	sql_run_values(state, NULL, "ROLLBACK TO part", NULL, 0);
+	sql_run_values(state, NULL, "RELEASE part", NULL, 0);
+	state->prints_made = false;
+	return -1;
 }
 
 int store_lie(struct error *err, const char *format, ...)

@@ -39,7 +39,8 @@ int state_begun_anew_at(struct state *state, int64_t now, int64_t *ret_at, struc
 int state_begin(struct state *state, struct error *err);
 int state_commit(struct state *state, struct error *err);
 void state_rollback(struct state *state);
-void state_checkpoint(struct state *state); /* when idle; errors do not matter */
+bool state_is_short_of_room(const struct state *state); /* the reserve is spent: finish and record what is on its way, and begin nothing */
+void state_checkpoint(struct state *state);             /* when idle; errors do not matter */
 
 /* -- mailbox.c -- */
 struct mailbox_state {

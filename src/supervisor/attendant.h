@@ -37,7 +37,8 @@ struct service {
 	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
 	struct roster *roster; /* of those that are served; NULL: it is not there yet */
 	int exit_code;
-	bool hurried; /* somebody wants us to leave */
+	bool hurried;       /* somebody wants us to leave */
+	bool short_of_room; /* the reserve of the state is spent */
 	void *context;
 };
 
@@ -48,6 +49,8 @@ bool service_has_state(const struct service *service); /* is there a file? */
 /* It cannot go on: all sessions are killed, and the event loop ends. */
 void service_give_up(struct service *service, int exit_code);
 void service_state_failed(struct service *service, const struct error *err);
+/* The reserve of the state is spent: every session ends at its next message boundary, as long as the end can still be recorded. */
+void service_disk_is_full(struct service *service);
 /* The gravest code of all counts. */
 void service_note_exit_code(struct service *service, int code);
 /* From here on it comes through the event loop alone; what the shell told us to ignore (nohup, a job in the background) stays ignored. */

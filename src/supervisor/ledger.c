@@ -22,6 +22,7 @@ struct ledger {
 	struct line *lines; /* while the database is busy they may be more than LEDGER_MAX: up to CHANNEL_WINDOW of each worker */
 	size_t count, capacity;
 	void (*failed)(void *, const struct error *);
+	void (*short_of_room)(void *);
 	void *context;
 	unsigned long long commits;
 };
@@ -44,12 +45,14 @@ static int on_timer(sd_event_source *source, uint64_t when_us, void *context)
 	return 0;
 }
 
-struct ledger *ledger_new(sd_event *event, struct state *state, void (*failed)(void *, const struct error *), void *context)
+struct ledger *ledger_new(
+	sd_event *event, struct state *state, void (*failed)(void *, const struct error *), void (*short_of_room)(void *), void *context)
 {
 	struct ledger *ledger = xcalloc(1, sizeof(*ledger));
 
 	ledger->state = state;
 	ledger->failed = failed;
+	ledger->short_of_room = short_of_room;
 	ledger->context = context;
 	if (sd_event_add_time_relative(event, &ledger->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, ledger) < 0)
 		abort();
@@ -162,6 +165,8 @@ int ledger_commit(struct ledger *ledger, struct error *err)
 	ledger->commits++;
 	acknowledge_all(ledger);
 	clear(ledger);
+	if (state_is_short_of_room(ledger->state))
+		ledger->short_of_room(ledger->context);
 	return 0;
 }
 

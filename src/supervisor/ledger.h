@@ -18,8 +18,9 @@ struct state;
 #define LEDGER_DELAY_MS 20 /* what a lone record waits; nobody waits for it but the next batch */
 #define LEDGER_MAX 512
 
-/* failed is called when state cannot be written: nothing was acknowledged, nothing will be. */
-struct ledger *ledger_new(sd_event *event, struct state *state, void (*failed)(void *, const struct error *), void *context);
+/* failed is called when state cannot be written: nothing was acknowledged, nothing will be. short_of_room: after each commit since the reserve is spent. */
+struct ledger *ledger_new(
+	sd_event *event, struct state *state, void (*failed)(void *, const struct error *), void (*short_of_room)(void *), void *context);
 void ledger_free(struct ledger *ledger);
 void ledger_add(struct ledger *ledger, struct attendant *attendant, const struct record *record);
 /* Everything gathered so far. 0: done, nothing is left. -1: busy (ERR_TEMP; tried again by timer) or failed. */

@@ -103,6 +103,20 @@ void service_state_failed(struct service *service, const struct error *err)
 	service_give_up(service, EX_IOERR);
 }
 
+void service_disk_is_full(struct service *service)
+{
+	if (service->short_of_room)
+		return;
+	service->short_of_room = true;
+	progress_clear();
+	log_say(NULL, LEVEL_ERROR, "disk_full",
+		"the disk that holds %s is full: what is on its way is finished and recorded; make room, and mailhaul goes on",
+		service->config->state_dir);
+	service_note_exit_code(service, EX_IOERR);
+	if (service->roster != NULL)
+		roster_stop(service->roster);
+}
+
 /* -- signals -- */
 
 static bool is_ignored(int number)

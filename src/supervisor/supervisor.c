@@ -32,6 +32,11 @@ static void on_state_failure(void *context, const struct error *err)
 	service_state_failed(context, err);
 }
 
+static void on_shortage(void *context)
+{
+	service_disk_is_full(context);
+}
+
 static int on_spawner_death(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	(void)source;
@@ -95,7 +100,7 @@ static int open_loop(struct supervisor *supervisor, struct error *err)
 	signal(SIGPIPE, SIG_IGN);
 	if (sd_event_add_io(service->event, &supervisor->spawner_event, service->spawner->fd, EPOLLHUP, on_spawner_death, service) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch the spawner");
-	service->ledger = ledger_new(service->event, service->state, on_state_failure, service);
+	service->ledger = ledger_new(service->event, service->state, on_state_failure, on_shortage, service);
 	return 0;
 }
 

@@ -22,7 +22,7 @@ struct bench {
 	struct attendant *attendant;
 	struct dest_config dests[1];
 	struct error result;
-	bool finished, ledger_failed, late;
+	bool finished, ledger_failed, short_of_room, late;
 };
 
 static void on_finished(struct service *service, struct attendant *attendant, const struct error *err)
@@ -42,6 +42,11 @@ static void on_ledger_failure(void *context, const struct error *err)
 	bench->result = *err;
 }
 
+static void on_shortage(void *context)
+{
+	((struct bench *)context)->short_of_room = true;
+}
+
 static int on_late(sd_event_source *source, uint64_t when_us, void *context)
 {
 	(void)source;
@@ -59,7 +64,7 @@ static int begin(void **ctx)
 	fixture_begin(&bench->fixture, PROTOCOL_IMAP);
 	bench->service = (struct service){.state = bench->fixture.state, .mode = JOB_HAUL, .finished = on_finished, .context = bench};
 	assert_true(sd_event_new(&bench->service.event) >= 0);
-	bench->service.ledger = ledger_new(bench->service.event, bench->fixture.state, on_ledger_failure, bench);
+	bench->service.ledger = ledger_new(bench->service.event, bench->fixture.state, on_ledger_failure, on_shortage, bench);
 	bench->dests[0] = (struct dest_config){.name = name, .kind = DEST_MDA, .argv = argv};
 
 	attendant = xcalloc(1, sizeof(*attendant));
@@ -339,6 +344,24 @@ static void test_kills_and_reaps_what_is_given_up(void **ctx)
 	spawner_stop(&spawner);
 }
 
+/* -- a disk that is full -- */
+
+static void test_tells_that_the_reserve_is_spent(void **ctx)
+{
+	struct bench *bench = *ctx;
+	struct record record = {.kind = REC_UNFETCHED, .id = plan_uids(&bench->fixture, 1, 1, 1), .error = ERR_TEMP};
+
+	for (int spent = 0; spent < 2; spent++) {
+		bench->fixture.state->reserve.spent = spent;
+		record.seq++;
+		ledger_add(bench->service.ledger, bench->attendant, &record);
+		assert_int_equal(ledger_commit(bench->service.ledger, NULL), 0);
+		assert_int_equal(bench->attendant->acknowledged, record.seq); /* what was recorded counts all the same */
+		assert_int_equal(bench->short_of_room, spent);
+	}
+	assert_false(bench->ledger_failed);
+}
+
 /* -- a database that somebody else has -- */
 
 static int on_release(sd_event_source *source, uint64_t when_us, void *context)
@@ -388,6 +411,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_counts_a_destination_that_is_down_once, begin, end),
 		cmocka_unit_test_setup_teardown(test_does_without_a_folder_that_was_forgotten, begin, end),
 		cmocka_unit_test_setup_teardown(test_kills_and_reaps_what_is_given_up, begin, end),
+		cmocka_unit_test_setup_teardown(test_tells_that_the_reserve_is_spent, begin, end),
 		cmocka_unit_test_setup_teardown(test_keeps_all_records_while_the_database_is_busy, begin, end),
 	};
 	sigset_t blocked;

@@ -1,6 +1,8 @@
 #include "tests/unit/state-fixture.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 /* The disk is full as long as the reserve stands (FULL_UNTIL_RELEASED), or whatever anybody does (FULL). SQLite lets its system calls be replaced
  * for such tests, below our own VFS. */
@@ -59,10 +61,12 @@ static void an_outcome_is_recorded_on_a_full_disk(void **ctx)
 	for (unsigned i = 0; i < ARRAY_SIZE(errors); i++) {
 		assert_int_equal(intend(f, id + i, 1, 1), 0);
 		assert_int_equal(access(reserve_path, F_OK), 0);
+		assert_false(state_is_short_of_room(f->state));
 		disk = FULL_UNTIL_RELEASED;
 		disk_error = errors[i];
 		assert_int_equal(outcome(f, id + i, 0, VERDICT_ACCEPTED, SCOPE_MESSAGE), 0);
 		assert_int_equal(access(reserve_path, F_OK), -1);
+		assert_true(state_is_short_of_room(f->state));
 		disk = ROOM;
 		fixture_reopen(f);
 		assert_int_equal(stage_of(f, id + i), STAGE_DELIVERED);
@@ -119,6 +123,48 @@ static void a_reserve_of_another_size_is_made_anew(void **ctx)
 	assert_int_equal(st.st_size, RESERVE_BYTES);
 }
 
+/* What a full disk undoes must not leave a transaction behind, in which all that follows would fail. */
+static void a_part_that_cannot_be_written_is_undone(void **ctx)
+{
+	static char name[] = "bert";
+	struct fixture *f = *ctx;
+	struct mailbox_config config = f->config;
+	struct mailbox_state mailbox;
+
+	config.name = name;
+	disk = FULL;
+	disk_error = ENOSPC;
+	assert_int_equal(state_mailbox_open(f->state, NULL, &config, &mailbox, &f->error), -1);
+	assert_non_null(strstr(f->error.text, "make room"));
+	disk = ROOM;
+	assert_int_equal(state_begin(f->state, &f->error), 0);
+	assert_int_equal(state_commit(f->state, &f->error), 0);
+	assert_int_equal(state_mailbox_open(f->state, NULL, &config, &mailbox, &f->error), 0);
+}
+
+/* Here there is room only below the largest file that we may write. */
+static void nothing_begins_without_room_for_it(void **ctx)
+{
+	const struct rlimit small = {.rlim_cur = RESERVE_BYTES / 2, .rlim_max = RLIM_INFINITY};
+	struct fixture *f = *ctx;
+	struct rlimit before;
+	bool is_new;
+
+	state_close(f->state);
+	assert_int_equal(unlink(reserve_path), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	f->state = state_open(f->dir, false, &is_new, &f->error);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_null(f->state);
+	assert_int_equal(f->error.kind, ERR_LOCAL);
+	assert_non_null(strstr(f->error.text, "make room"));
+	assert_int_equal(access(reserve_path, F_OK), -1);
+	fixture_reopen(f);
+	assert_int_equal(access(reserve_path, F_OK), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -126,6 +172,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_disk_that_stays_full_undoes_all, begin, end),
 		cmocka_unit_test_setup_teardown(a_checkpoint_does_not_spend_it, begin, end),
 		cmocka_unit_test_setup_teardown(a_reserve_of_another_size_is_made_anew, begin, end),
+		cmocka_unit_test_setup_teardown(a_part_that_cannot_be_written_is_undone, begin, end),
+		cmocka_unit_test_setup_teardown(nothing_begins_without_room_for_it, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
