@@ -46,7 +46,7 @@ static int export(const struct config *config, const char *file, struct error *e
 	int result;
 
 	if (state == NULL && err->kind == ERR_NONE)
-		return error_set(err, ERR_CONFIG, SCOPE_PROGRAM, "there is nothing to export: mailhaul has not hauled with this configuration yet");
+		return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "there is nothing to export: mailhaul has not hauled with this configuration yet");
 	if (state == NULL)
 		return -1;
 	result = strcmp(file, "-") == 0 ? state_export(state, stdout, err) : export_into(state, file, err);
@@ -75,7 +75,7 @@ static int import(const struct config *config, const char *file, struct error *e
 	int result;
 
 	if (from == NULL) {
-		error_errno(err, SCOPE_PROGRAM, "cannot open %s", file);
+		error_errno(err, SCOPE_MESSAGE, "cannot open %s", file);
 		err->kind = ERR_CONFIG;
 		return -1;
 	}
@@ -105,5 +105,6 @@ int command_state(const struct options *options, struct spawner *spawner)
 	if (result == 0)
 		return EX_OK;
 	fprintf(stderr, "mailhaul: %s\n", err.text);
-	return err.kind == ERR_CONFIG ? EX_DATAERR : policy_exit_code(err.kind, err.scope);
+	/* What was given to import is no fault of the configuration. */
+	return err.kind == ERR_CONFIG && err.scope == SCOPE_MESSAGE ? EX_DATAERR : policy_exit_code(err.kind, err.scope);
 }

@@ -30,7 +30,7 @@ static int wrong_line(const struct reading *reading, struct error *err, const ch
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	return error_set(err, ERR_CONFIG, SCOPE_PROGRAM, "%s:%lu: %s", reading->import->name, reading->number, what);
+	return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "%s:%lu: %s", reading->import->name, reading->number, what);
 }
 
 /* 1: a line without its end; 0: there are no more. */
@@ -237,7 +237,7 @@ static int refuse_contradiction(const struct reading *reading, struct error *err
 	char what[120];
 	int found = sound_contradiction(reading->state, what, sizeof(what), err);
 
-	return found > 0 ? error_set(err, ERR_CONFIG, SCOPE_PROGRAM, "%s contradicts itself: it has %s", reading->import->name, what) : found;
+	return found > 0 ? error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "%s contradicts itself: it has %s", reading->import->name, what) : found;
 }
 
 /* What no single line tells. */
@@ -252,7 +252,7 @@ static int finish(struct reading *reading, struct error *err)
 			0)
 		return -1;
 	if (installations != 1)
-		return error_set(err, ERR_CONFIG, SCOPE_PROGRAM, "%s has no record meta key=\"installation\" with a value of 32 digits",
+		return error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "%s has no record meta key=\"installation\" with a value of 32 digits",
 			reading->import->name);
 	if (schema_take_steps(state, reading->version, SCHEMA_VERSION, err) < 0)
 		return -1;

@@ -253,7 +253,8 @@ int state_shrink(struct state *state, const struct config *config, int64_t now, 
 /* -- export.c, import.c: the whole state as text, one record a line; the format is in mailhaul-state(5) -- */
 /* As of one moment, whoever writes meanwhile. */
 int state_export(struct state *state, FILE *to, struct error *err);
-/* Makes DIR/state.db of what was exported, or nothing at all. from_name: for errors. Refused where there is a state; the caller has all locks. */
+/* Makes DIR/state.db of what was exported, or nothing at all. from_name: for errors. Refused where there is a state; the caller has all locks.
+ * ERR_CONFIG with SCOPE_MESSAGE: what is wrong with the text, and where. */
 int state_import(const char *dir, FILE *from, const char *from_name, struct error *err);
 
 #endif
