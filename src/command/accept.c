@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "command/command.h"
 #include "policy/policy.h"
+#include "state/marker.h"
 #include "state/state.h"
 
 /* Another mailhaul that is hauling has the state for milliseconds at a time. */
@@ -55,7 +56,7 @@ static int accept_all(const struct options *options, const struct config *config
 	struct state *state;
 	int result = 0;
 
-	if (command_become(config, err) < 0)
+	if (command_become(config, err) < 0 || marker_expect(config, err) < 0)
 		return -1;
 	state = state_open(config->state_dir, true, &(bool){false}, err);
 	if (state == NULL)

@@ -94,6 +94,8 @@ static void lost_it_stops(void **state)
 		expect_refusal(&agent, 74, "run", "state/state.db is missing, but ");
 		assert_true(agent_said(&agent, "run once with --accept-duplicates"));
 		expect_refusal(&agent, 74, "status", "state/state.db is missing, but ");
+		agent_expect(&agent, 74, "accept", "isp");
+		assert_true(agent_said(&agent, "state/state.db is missing, but "));
 		agent_done(&agent);
 	}
 }
