@@ -218,6 +218,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant.c \
 	src/supervisor/attendant.h \
+	src/supervisor/child.c \
+	src/supervisor/child.h \
 	src/supervisor/credential.c \
 	src/supervisor/credential.h \
 	src/supervisor/daemon.c \

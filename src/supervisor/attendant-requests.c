@@ -15,6 +15,7 @@
 #include "channel/channel.h"
 #include "mail/address.h"
 #include "supervisor/attendant.h"
+#include "supervisor/child.h"
 #include "supervisor/destinations.h"
 #include "supervisor/ledger.h"
 
@@ -104,10 +105,9 @@ static int watch_connector(struct attendant *attendant, struct error *err)
 	sd_event *event = attendant->service->event;
 	sd_event_source *reaper;
 
-	if (sd_event_add_child_pidfd(event, &reaper, attendant->connector.pidfd, WEXITED, on_connector_exit, NULL) < 0)
+	if (child_watch(event, &reaper, attendant->connector.pidfd, on_connector_exit, NULL) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a connector");
 	/* It outlives the request, and maybe the attendant: the event loop owns it. */
-	sd_event_source_set_child_pidfd_own(reaper, true);
 	sd_event_source_set_floating(reaper, true);
 	sd_event_source_unref(reaper);
 	if (sd_event_add_io(event, &attendant->connector_event, attendant->connector_fd, EPOLLIN, on_connector, attendant) < 0 ||
@@ -238,8 +238,13 @@ static int run_mda(
 	/* What it prints is for the operator, so both outputs go the same way. The worker keeps the deadline; ours is for one that closed them and stays. */
 	result = program_start(attendant, &attendant->command, argv, sender, recipient, (const int[3]){input, ends[1], ends[1]},
 		deadline_factor() * (dest->server.timeout_s != 0 ? dest->server.timeout_s : MDA_S) + MDA_GRACE_S, on_mda_end, err);
-	if (result == 0)
+	if (result == 0) {
 		attendant_send(attendant, &(struct record){.kind = REC_STARTED}, &ends[0], 1);
+	} else if (attendant->command.child.pid > 0) {
+		/* Born, but nobody will hear of its end: it may have filed the message. A worker that can say nothing more leaves it in doubt. */
+		attendant->result = *err;
+		attendant_kill(attendant);
+	}
 	close(ends[0]);
 	close(ends[1]);
 	strv_free(argv);

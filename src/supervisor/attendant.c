@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "channel/channel.h"
+#include "supervisor/child.h"
 #include "supervisor/ledger.h"
 #include "supervisor/lock.h"
 
@@ -326,15 +327,13 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *co
 int attendant_watch(struct attendant *attendant, struct error *err)
 {
 	sd_event *event = attendant->service->event;
+	int pidfd = attendant->worker.pidfd;
 
-	if (sd_event_add_io(event, &attendant->channel_event, attendant->channel_fd, EPOLLIN, on_channel, attendant) < 0 ||
-		sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0 ||
-		sd_event_add_child_pidfd(event, &attendant->worker_event, attendant->worker.pidfd, WEXITED, on_worker_exit, attendant) < 0 ||
-		/* On, not once only: else a wake-up at which waitid(2) finds nothing yet, as a tracer can cause, would be the last one. */
-		sd_event_source_set_enabled(attendant->worker_event, SD_EVENT_ON) < 0)
-		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a worker");
-	sd_event_source_set_child_pidfd_own(attendant->worker_event, true);
 	attendant->worker.pidfd = -1;
+	if (child_watch(event, &attendant->worker_event, pidfd, on_worker_exit, attendant) < 0 ||
+		sd_event_add_io(event, &attendant->channel_event, attendant->channel_fd, EPOLLIN, on_channel, attendant) < 0 ||
+		sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a worker");
 	expect_word(attendant);
 	return 0;
 }

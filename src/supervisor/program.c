@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "supervisor/attendant.h"
+#include "supervisor/child.h"
 
 /* What a program gets of our environment: enough to find its own configuration and the user's key ring, no more; and none of it is a secret of ours. */
 static const char *const passed_on[] = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "GNUPGHOME", "XDG_RUNTIME_DIR",
@@ -46,7 +47,7 @@ static int on_exit_of_program(sd_event_source *source, const siginfo_t *info, vo
 {
 	struct ending ending;
 
-	sd_event_source_set_enabled(source, SD_EVENT_OFF);   /* it was on, not once only: as with workers */
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);   /* it is on until then */
 	if (context == NULL) {                               /* forgotten: only to be reaped */
 		sd_event_source_set_floating(source, false); /* gives up the last reference */
 		return 0;
@@ -85,13 +86,13 @@ int program_start(struct attendant *attendant, struct program *program, char *co
 		return -1;
 	ending = xmalloc(sizeof(*ending));
 	*ending = (struct ending){attendant, program, ended};
-	if (sd_event_add_child_pidfd(attendant->service->event, &program->exit_event, program->child.pidfd, WEXITED, on_exit_of_program, ending) <
-			0 ||
-		sd_event_source_set_enabled(program->exit_event, SD_EVENT_ON) < 0 ||
-		sd_event_source_set_destroy_callback(program->exit_event, free) < 0 ||
-		sd_event_source_set_child_pidfd_own(program->exit_event, true) < 0 ||
-		(deadline_s > 0 && sd_event_add_time_relative(attendant->service->event, &program->deadline, CLOCK_MONOTONIC,
-					   (uint64_t)(deadline_s * 1e6), 100000, on_deadline_of_program, program) < 0))
+	if (child_watch(attendant->service->event, &program->exit_event, program->child.pidfd, on_exit_of_program, ending) < 0) {
+		free(ending);
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a program");
+	}
+	sd_event_source_set_destroy_callback(program->exit_event, free);
+	if (deadline_s > 0 && sd_event_add_time_relative(attendant->service->event, &program->deadline, CLOCK_MONOTONIC, (uint64_t)(deadline_s * 1e6),
+				      100000, on_deadline_of_program, program) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a program");
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -202,6 +203,60 @@ static void test_ends_one_that_says_nothing(void **ctx)
 	give_worker(bench, say_nothing);
 	run_until(bench, &bench->finished);
 	assert_non_null(strstr(bench->result.text, "said nothing"));
+}
+
+/* -- one that strace or a debugger looks at -- */
+
+static void say_anybody_may_trace(int fd)
+{
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	send_patiently(fd, &(struct record){.kind = REC_PROGRESS}, NULL, 0);
+}
+
+/* In a process of its own: the worker dies while it is traced, and is hidden from its parent until the other end of the pipe is closed. Exit 77: may
+ * not trace here. */
+static void hold_back(pid_t worker, int fd)
+{
+	char byte = 0;
+
+	if (ptrace(PTRACE_SEIZE, worker, NULL, NULL) < 0)
+		_exit(77);
+	kill(worker, SIGKILL);
+	if (waitid(P_PID, (id_t)worker, &(siginfo_t){0}, WEXITED | WNOWAIT) < 0 || write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 0)
+		_exit(1);
+	waitpid(worker, NULL, 0);
+	_exit(0);
+}
+
+static void test_notices_the_end_of_one_that_is_traced(void **ctx)
+{
+	struct bench *bench = *ctx;
+	int ends[2], status;
+	pid_t tracer;
+	char byte;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	give_worker(bench, say_anybody_may_trace);
+	assert_true(sd_event_run(bench->service.event, DEADLINE_S * 1000000ULL) > 0); /* it has spoken, so it may be traced */
+	tracer = fork();
+	if (tracer == 0) {
+		close(ends[0]);
+		hold_back(bench->attendant->worker.pid, ends[1]);
+	}
+	close(ends[1]);
+	if (read(ends[0], &byte, 1) == 1) {
+		/* The channel ends, the descriptor of the process is readable, and there is nothing to reap yet. */
+		for (int turn = 0; turn < 10; turn++)
+			assert_true(sd_event_run(bench->service.event, 10000) >= 0);
+		assert_false(bench->finished);
+	}
+	close(ends[0]);
+	assert_int_equal(waitpid(tracer, &status, 0), tracer);
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+	run_until(bench, &bench->finished);
+	assert_non_null(strstr(bench->result.text, "ended by signal 9"));
 }
 
 /* -- a message that is no file -- */
@@ -407,6 +462,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ends_what_lies, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_records_while_it_should_only_look, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_says_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(test_notices_the_end_of_one_that_is_traced, begin, end),
 		cmocka_unit_test_setup_teardown(test_does_not_wait_for_the_other_end_of_a_pipe, begin, end),
 		cmocka_unit_test_setup_teardown(test_counts_a_destination_that_is_down_once, begin, end),
 		cmocka_unit_test_setup_teardown(test_does_without_a_folder_that_was_forgotten, begin, end),
