@@ -49,6 +49,17 @@ static void keep_to_ourselves(void)
 #endif
 }
 
+/* There is no core file to read, and for whoever started us it is an error like others: no memory, or a failed assertion, which has said so itself. */
+static void on_abort(int number)
+{
+	static const char text[] = "mailhaul: gave up: out of memory, or an error in mailhaul\n";
+	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	(void)number;
+	(void)ignored;
+	_exit(EX_SOFTWARE);
+}
+
 /* The command, or what was asked instead of one. */
 static int act(const struct options *options, const struct command *command)
 {
@@ -82,6 +93,7 @@ int main(int argc, char **argv)
 	fill_standard_descriptors();
 	umask(077);
 	keep_to_ourselves();
+	signal(SIGABRT, on_abort); /* programs that are started get back the default */
 	read_deadline_factor();
 	code = options_parse(&options, argc, argv, &command) < 0 ? EX_USAGE : act(&options, command);
 	options_done(&options);

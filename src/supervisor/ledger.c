@@ -54,8 +54,10 @@ struct ledger *ledger_new(
 	ledger->failed = failed;
 	ledger->short_of_room = short_of_room;
 	ledger->context = context;
-	if (sd_event_add_time_relative(event, &ledger->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, ledger) < 0)
-		abort();
+	if (sd_event_add_time_relative(event, &ledger->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, ledger) < 0) {
+		free(ledger);
+		return NULL;
+	}
 	sd_event_source_set_enabled(ledger->timer, SD_EVENT_OFF);
 	return ledger;
 }

@@ -18,7 +18,8 @@ struct state;
 #define LEDGER_DELAY_MS 20 /* what a lone record waits; nobody waits for it but the next batch */
 #define LEDGER_MAX 512
 
-/* failed is called when state cannot be written: nothing was acknowledged, nothing will be. short_of_room: after each commit since the reserve is spent. */
+/* failed is called when state cannot be written: nothing was acknowledged, nothing will be. short_of_room: after each commit since the reserve is spent.
+ * NULL: the event loop has no timer for it. */
 struct ledger *ledger_new(
 	sd_event *event, struct state *state, void (*failed)(void *, const struct error *), void (*short_of_room)(void *), void *context);
 void ledger_free(struct ledger *ledger);

@@ -101,6 +101,8 @@ static int open_loop(struct supervisor *supervisor, struct error *err)
 	if (sd_event_add_io(service->event, &supervisor->spawner_event, service->spawner->fd, EPOLLHUP, on_spawner_death, service) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch the spawner");
 	service->ledger = ledger_new(service->event, service->state, on_state_failure, on_shortage, service);
+	if (service->ledger == NULL)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot make a timer");
 	return 0;
 }
 
@@ -143,11 +145,17 @@ static int prepare(struct supervisor *supervisor, struct error *err)
 
 static void work(struct supervisor *supervisor)
 {
+	int result;
+
 	if (supervisor->daemon != NULL)
 		daemon_start(supervisor->daemon);
 	else
 		once_start(supervisor->once);
-	sd_event_loop(supervisor->service.event);
+	result = sd_event_loop(supervisor->service.event);
+	if (result >= 0)
+		return;
+	log_say(NULL, LEVEL_ERROR, "loop_failed", "waiting for events failed, so nothing more is done: %s", strerror(-result));
+	service_note_exit_code(&supervisor->service, EX_SOFTWARE);
 }
 
 int supervisor_run(const struct config *config, struct spawner *spawner, const struct supervisor_options *options)
