@@ -213,9 +213,12 @@ static int on_retry(sd_event_source *source, uint64_t when_us, void *context)
 
 static void take_end(struct attendant *attendant, const struct record *record)
 {
+	bool deserts = record->error == ERR_CANCELED && !attendant->stopping; /* it lost its channel: nobody had told it to stop */
+
 	attendant->over = true;
 	if (attendant->result.kind == ERR_NONE && record->error != ERR_NONE)
-		error_code(&attendant->result, record->error, record->scope, (int)record->code, "%.*s", (int)record->len, record->text);
+		error_code(&attendant->result, deserts ? ERR_LOCAL : record->error, deserts ? SCOPE_MAILBOX : record->scope, (int)record->code,
+			"%.*s", (int)record->len, record->text);
 }
 
 /* -1: the worker talks nonsense. */

@@ -304,7 +304,9 @@ static int step(struct transfer *transfer, bool *moved, struct error *err)
 		return -1;
 	if (dispose(transfer, moved, &transfer->source_error) < 0)
 		leave_source(transfer, moved);
-	return transfer->session->channel->closed ? -1 : 0;
+	if (transfer->session->channel->closed)
+		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "the supervisor is gone");
+	return 0;
 }
 
 static int finish_disposals(struct transfer *transfer, struct error *err)

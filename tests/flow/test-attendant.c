@@ -205,6 +205,23 @@ static void test_ends_one_that_says_nothing(void **ctx)
 	assert_non_null(strstr(bench->result.text, "said nothing"));
 }
 
+static void say_that_nobody_listens(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_END, .error = ERR_CANCELED, .scope = SCOPE_PROGRAM}, NULL, 0);
+	_exit(0);
+}
+
+/* Else the run would end well, with mail left. */
+static void test_takes_leaving_unasked_for_a_failure(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	give_worker(bench, say_that_nobody_listens);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->result.kind, ERR_LOCAL);
+	assert_int_equal(bench->result.scope, SCOPE_MAILBOX);
+}
+
 /* -- one that strace or a debugger looks at -- */
 
 static void say_anybody_may_trace(int fd)
@@ -462,6 +479,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ends_what_lies, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_records_while_it_should_only_look, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_says_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(test_takes_leaving_unasked_for_a_failure, begin, end),
 		cmocka_unit_test_setup_teardown(test_notices_the_end_of_one_that_is_traced, begin, end),
 		cmocka_unit_test_setup_teardown(test_does_not_wait_for_the_other_end_of_a_pipe, begin, end),
 		cmocka_unit_test_setup_teardown(test_counts_a_destination_that_is_down_once, begin, end),
