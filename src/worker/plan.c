@@ -401,6 +401,21 @@ void plan_drop_questions(struct plan *plan)
 	plan->questions = 0;
 }
 
+static int compare_doubt(const void *a, const void *b)
+{
+	const struct plan_item *left = a, *right = b;
+	bool left_last = left->doubtful != 0, right_last = right->doubtful != 0;
+
+	return left_last != right_last ? (left_last ? 1 : -1) : compare_uid(a, b);
+}
+
+/* A message at which a server breaks the connection each time it has taken it would else keep all later ones from being delivered. */
+static void put_doubtful_last(struct plan *plan)
+{
+	if (plan->count != 0)
+		qsort(plan->items, plan->count, sizeof(*plan->items), compare_doubt);
+}
+
 void plan_limit(struct plan *plan, struct session *session)
 {
 	uint32_t max = session->job->mailbox->max_messages;
@@ -415,6 +430,7 @@ void plan_limit(struct plan *plan, struct session *session)
 		plan->items[kept++] = plan->items[i];
 	}
 	plan->count = kept;
+	put_doubtful_last(plan);
 }
 
 int plan_make(struct plan *plan, struct session *session, const char *folder, unsigned folder_index, bool record, struct error *err)

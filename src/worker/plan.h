@@ -32,7 +32,7 @@ struct plan_item {
 };
 
 struct plan {
-	struct plan_item *items; /* in the order of the server */
+	struct plan_item *items; /* in the order of the server; to be hauled: those in doubt behind the others */
 	size_t count;
 	size_t fetch_count;
 	uint64_t fetch_bytes; /* as announced */
@@ -51,7 +51,7 @@ int plan_make(struct plan *plan, struct session *session, const char *folder, un
 int plan_refresh(struct plan *plan, struct session *session, struct error *err);
 /* Takes out what is still in question; what is new is no more. */
 void plan_drop_questions(struct plan *plan);
-/* max_messages: the oldest go first, the others stay open for the next session. */
+/* max_messages: the oldest go first, the others stay open for the next session. What is in doubt is hauled behind the rest. */
 void plan_limit(struct plan *plan, struct session *session);
 void plan_done(struct plan *plan);
 
