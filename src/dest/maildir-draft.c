@@ -22,7 +22,6 @@
 
 struct draft {
 	STAILQ_ENTRY(draft) next;
-	const struct delivery *delivery; /* while it is fresh */
 	char name[sizeof(((struct delivery *)0)->name)];
 	int fd;        /* open until it is synced, so that a write error cannot be reported to somebody else */
 	bool beside;   /* it lies in NAME~, because there is a NAME already */
@@ -70,9 +69,9 @@ static void erase(const struct drafts *drafts, struct draft *draft)
 }
 
 /* The whole file, not yet synced. -1: nothing of it is left. */
-static int write_draft(const struct drafts *drafts, struct draft *draft, struct error *err)
+static int write_draft(const struct drafts *drafts, struct draft *draft, const struct delivery *delivery, struct error *err)
 {
-	const struct haul *haul = draft->delivery->haul;
+	const struct haul *haul = delivery->haul;
 	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = haul->date}};
 	char where[160];
 
@@ -80,7 +79,7 @@ static int write_draft(const struct drafts *drafts, struct draft *draft, struct 
 	if (draft->fd < 0)
 		return failed(drafts, "write to", err);
 	snprintf(where, sizeof(where), "%s/tmp", drafts->path);
-	if (local_write(draft->fd, draft->delivery, where, err) < 0) {
+	if (local_write(draft->fd, delivery, where, err) < 0) {
 		erase(drafts, draft);
 		return -1;
 	}
@@ -93,9 +92,8 @@ int drafts_add(struct drafts *drafts, const struct delivery *delivery, struct er
 {
 	struct draft *draft = xcalloc(1, sizeof(*draft));
 
-	draft->delivery = delivery;
 	memcpy(draft->name, delivery->name, sizeof(draft->name));
-	if (write_draft(drafts, draft, err) < 0) {
+	if (write_draft(drafts, draft, delivery, err) < 0) {
 		free(draft);
 		return -1;
 	}
@@ -142,19 +140,6 @@ static int sync_all(const struct drafts *drafts)
 	return fsync(drafts->tmp_fd);
 }
 
-/* The kernel reports an error once and then calls the pages clean, so files that failed to sync can never be trusted: new ones in their place. */
-static int rewrite_all(const struct drafts *drafts, struct error *err)
-{
-	struct draft *draft;
-
-	STAILQ_FOREACH(draft, &drafts->fresh, next)
-		erase(drafts, draft);
-	STAILQ_FOREACH(draft, &drafts->fresh, next)
-		if (write_draft(drafts, draft, err) < 0)
-			return -1;
-	return 0;
-}
-
 static void remove_fresh(struct drafts *drafts)
 {
 	while (!STAILQ_EMPTY(&drafts->fresh)) {
@@ -173,20 +158,15 @@ int drafts_sync(struct drafts *drafts, struct error *err)
 
 	if (drafts->fresh_count == 0)
 		return 0;
+	/* The kernel reports an error once and then calls the pages clean: neither these files nor these descriptors can be trusted any more, that of the
+	 * directory included. The next session has new ones of both. */
 	if (sync_all(drafts) < 0) {
-		int result = rewrite_all(drafts, err);
-
-		if (result == 0 && sync_all(drafts) < 0)
-			result = failed(drafts, "sync", err);
-		if (result < 0) {
-			remove_fresh(drafts);
-			return -1;
-		}
+		failed(drafts, "sync", err);
+		remove_fresh(drafts);
+		return -1;
 	}
-	STAILQ_FOREACH(draft, &drafts->fresh, next) {
+	STAILQ_FOREACH(draft, &drafts->fresh, next)
 		draft->fd = fs_close(draft->fd);
-		draft->delivery = NULL;
-	}
 	STAILQ_CONCAT(&drafts->durable, &drafts->fresh);
 	drafts->fresh_count = 0;
 	return 0;

@@ -21,10 +21,9 @@ struct drafts {
 };
 
 void drafts_init(struct drafts *drafts, int tmp_fd, const char *destination, const char *path);
-/* Writes tmp/NAME with NAME from delivery->name. On failure (ERR_LOCAL, SCOPE_DESTINATION; errors of the spool as they are) nothing is left of it. The
- * delivery and its message must stay where they are until the next drafts_sync. */
+/* Writes tmp/NAME with NAME from delivery->name. On failure (ERR_LOCAL, SCOPE_DESTINATION; errors of the spool as they are) nothing is left of it. */
 int drafts_add(struct drafts *drafts, const struct delivery *delivery, struct error *err);
-/* Makes all fresh ones durable; a failed sync is answered by writing all of them anew, once. On failure they are gone. */
+/* Makes all fresh ones durable. On failure they are gone, and nothing may be synced with these descriptors any more. */
 int drafts_sync(struct drafts *drafts, struct error *err);
 /* The draft of that name is no longer ours to look after. remove: as if it had never been, except where it has replaced an older file. */
 void drafts_forget(struct drafts *drafts, const char *name, bool remove);
