@@ -78,6 +78,28 @@ bool fs_is_full(int code)
 	return code == ENOSPC || code == EDQUOT || code == EFBIG;
 }
 
+void fs_sync_parent(int dir_fd)
+{
+	int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (parent >= 0)
+		fsync(parent);
+	fs_close(parent);
+}
+
+static int make_directory(const char *path, mode_t mode, struct error *err)
+{
+	int fd;
+
+	if (mkdir(path, mode) < 0)
+		return errno == EEXIST ? 0 : error_errno(err, SCOPE_PROGRAM, "cannot create directory %s", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		fs_sync_parent(fd);
+	fs_close(fd);
+	return 0;
+}
+
 int fs_mkdir_parents(const char *path, mode_t mode, struct error *err)
 {
 	char *copy = xstrdup(path);
@@ -87,12 +109,11 @@ int fs_mkdir_parents(const char *path, mode_t mode, struct error *err)
 		if (*slash != '/')
 			continue;
 		*slash = '\0';
-		if (mkdir(copy, mode) < 0 && errno != EEXIST)
-			result = error_errno(err, SCOPE_PROGRAM, "cannot create directory %s", copy);
+		result = make_directory(copy, mode, err);
 		*slash = '/';
 	}
-	if (result == 0 && mkdir(path, mode) < 0 && errno != EEXIST)
-		result = error_errno(err, SCOPE_PROGRAM, "cannot create directory %s", path);
+	if (result == 0)
+		result = make_directory(path, mode, err);
 	free(copy);
 	return result;
 }

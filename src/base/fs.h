@@ -16,7 +16,9 @@ int fs_read_all(int fd, size_t max_bytes, struct str *out);
 /* len bytes from offset, or -1 (errno = EIO if the file is shorter). */
 int fs_pread_all(int fd, void *bytes, size_t len, uint64_t offset);
 
-/* mkdir with all parents, like mkdir -p; existing directories are fine. */
+/* Makes the directory's own name durable, as far as we may: its parent may be readable by others only. */
+void fs_sync_parent(int dir_fd);
+/* mkdir with all parents, like mkdir -p, durably; existing directories are fine. */
 int fs_mkdir_parents(const char *path, mode_t mode, struct error *err);
 
 /* Does this errno say that there is no room: on the disk, within a quota, or below the largest file a process may write? */

@@ -70,14 +70,6 @@ static int open_base(const char *path, struct error *err)
 		return error_set(err, ERR_CONFIG, SCOPE_DESTINATION, "%s is not a directory; correct maildir:", path);
 	if (fd < 0)
 		return error_errno(err, SCOPE_DESTINATION, "cannot open the Maildir %s", path);
-	if (made) {
-		int parent = openat(fd, "..", DIRECTORY);
-
-		/* Best effort: the parent may be readable by others only, and a lost empty Maildir is made again. */
-		if (parent >= 0)
-			fsync(parent);
-		fs_close(parent);
-	}
 	return fd;
 }
 
@@ -134,6 +126,8 @@ int maildir_open_directories(const char *path, int ret_fds[3], struct error *err
 	}
 	if (result == 0 && fsync(base) < 0)
 		result = error_errno(err, SCOPE_DESTINATION, "cannot sync %s", path);
+	else if (result == 0)
+		fs_sync_parent(base); /* each time: whoever made it may have been killed before */
 	fs_close(base);
 	if (result < 0) {
 		for (unsigned i = 0; i < 3; i++)

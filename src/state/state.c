@@ -95,6 +95,8 @@ static int build(struct state *state, int (*fill)(struct state *, void *, struct
 		result = error_errno(err, SCOPE_PROGRAM, "cannot put %s/state.db in its place", state->dir);
 	if (result < 0)
 		unlinkat(state->dir_fd, "state.db.new", 0);
+	else
+		fs_sync_parent(state->dir_fd); /* whoever made the directory may have been killed before it did */
 	return result;
 }
 
