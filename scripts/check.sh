@@ -98,7 +98,7 @@ check_manuals() {
 }
 
 check_scripts() {
-  (cd "$SOURCE" && shellcheck -x -P SCRIPTDIR -P tests/lib -e SC2016,SC2119,SC2120,SC2317 autogen.sh .ci/run scripts/*.sh tests/lib/*.sh tests/system/*.sh tests/bench/*.sh)
+  (cd "$SOURCE" && shellcheck -x -P SCRIPTDIR -P tests/lib -e SC2016,SC2119,SC2120,SC2317 autogen.sh .ci/run scripts/*.sh tests/lib/*.sh tests/system/*.sh tests/fault/*.sh tests/bench/*.sh)
 }
 
 step "packages"

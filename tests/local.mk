@@ -119,15 +119,23 @@ SYSTEM_TESTS = \
 	tests/system/test-smtp-distant.sh \
 	tests/system/test-smtp.sh
 
-# Hauls broken at every step, by hand: make faults tries a selection of places (minutes), make soak all of them (days, or what SOAK chooses).
-FAULT_TESTS = tests/fault/test-faults.sh
+# Hauls broken at every step: make check tries a selection of places, make soak all of them.
+FAULT_TESTS = \
+	tests/fault/test-dot-window.sh \
+	tests/fault/test-faults.sh
 fault_programs = tests/fault/inject tests/fault/file-mail
 tests_fault_inject_SOURCES = \
 	tests/fault/call.c \
 	tests/fault/call.h \
+	tests/fault/fault.c \
+	tests/fault/fault.h \
 	tests/fault/inject.c \
+	tests/fault/process.c \
+	tests/fault/process.h \
 	tests/fault/shadow.c \
-	tests/fault/shadow.h
+	tests/fault/shadow.h \
+	tests/fault/sync-rule.c \
+	tests/fault/sync-rule.h
 tests_fault_inject_LDADD =
 tests_fault_file_mail_SOURCES = tests/fault/file-mail.c
 tests_fault_file_mail_LDADD =
@@ -146,8 +154,23 @@ TEST_FILES = \
 	tests/bench/rows.py \
 	tests/bench/watch-calls.c \
 	tests/bench/watch-memory.py \
-	tests/fault/ledger_servers.py \
+	tests/fault/bench.py \
+	tests/fault/compare-peers.sh \
+	tests/fault/compare_peers.py \
+	tests/fault/dot_window.py \
+	tests/fault/fault-programs.sh \
+	tests/fault/faults.py \
+	tests/fault/haul.py \
+	tests/fault/imap_server.py \
+	tests/fault/messages.py \
+	tests/fault/mutations.sh \
+	tests/fault/pop3_server.py \
+	tests/fault/power_cut.py \
 	tests/fault/run_faults.py \
+	tests/fault/servers.py \
+	tests/fault/sink_server.py \
+	tests/fault/wire.py \
+	tests/fault/world.py \
 	tests/lib/as-service.py \
 	tests/lib/notify-listener.py \
 	tests/lib/certificates.sh \
@@ -168,7 +191,7 @@ LDADD = tests/lib/libtest.a src/libmailhaul.a $(TESTING_LIBS) $(LIBRARIES_USED)
 
 if HAVE_TEST_LIBRARIES
 check_PROGRAMS += $(UNIT_TESTS) $(FLOW_TESTS) $(fault_programs)
-TESTS += $(UNIT_TESTS) $(FLOW_TESTS) $(SYSTEM_TESTS)
+TESTS += $(UNIT_TESTS) $(FLOW_TESTS) $(SYSTEM_TESTS) $(FAULT_TESTS)
 else
 check-local:
 	@echo 'The tests need cmocka and jansson: install libcmocka-dev and libjansson-dev and run configure again.' >&2; exit 1
@@ -186,13 +209,18 @@ AM_TESTS_ENVIRONMENT = \
 	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir; \
 	MAILHAUL='$(abs_top_builddir)/mailhaul'; export MAILHAUL;
 
-# make soak [SOAK='--hauls GLOB --faults GLOB --points N']: every place of every fault takes days; the globs choose.
-SOAK = --all
+# make soak [SOAK='--hauls GLOB --faults GLOB --seconds N']: every place of every fault, which takes a day or two; the globs choose. It may be stopped, and
+# goes on where it was. make faults: what make check tries of it.
+SOAK =
 soak: mailhaul $(fault_programs)
-	$(AM_TESTS_ENVIRONMENT) bash $(srcdir)/tests/fault/test-faults.sh $(SOAK)
+	$(AM_TESTS_ENVIRONMENT) bash $(srcdir)/tests/fault/test-faults.sh --all --done soak.done $(SOAK)
+# make mutations [MUTATIONS='NAME...']: the order of steps broken on purpose, and which test notices; half an hour.
+MUTATIONS =
+mutations:
+	bash $(srcdir)/tests/fault/mutations.sh $(MUTATIONS)
 faults: mailhaul $(fault_programs)
 	$(AM_TESTS_ENVIRONMENT) bash $(srcdir)/tests/fault/test-faults.sh
-.PHONY: faults soak
+.PHONY: faults mutations soak
 
 # make bench [ROWS='imaps-40ms*,thousand'] [ROUNDS=3]: mailhaul and its peers, into doc/benchmarks.md. All rows take an hour, most of it fetchmail's and getmail's.
 bench_programs = tests/bench/delay-proxy tests/bench/reference

@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
+#include <unistd.h>
 
 /* The calls that are failed by name, and those that a report may name. */
 static const struct {
@@ -187,6 +189,69 @@ void call_shorten(pid_t pid, const struct call *call)
 {
 	(void)call;
 	set_length(pid, 1);
+}
+
+bool call_is_sync(long number)
+{
+	return number == SYS_fsync || number == SYS_fdatasync || number == SYS_syncfs;
+}
+
+static bool read_string(pid_t pid, uint64_t at, char *text, size_t size)
+{
+	struct iovec here = {text, size - 1}, there = {(void *)(uintptr_t)at, size - 1};
+	ssize_t got = process_vm_readv(pid, &here, 1, &there, 1, 0);
+
+	if (got < 0) { /* it may end shortly before memory that is not there */
+		here.iov_len = there.iov_len = 4096 - at % 4096 < size - 1 ? 4096 - at % 4096 : size - 1;
+		got = process_vm_readv(pid, &here, 1, &there, 1, 0);
+	}
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0;
+}
+
+/* Which argument is a path: the first, the second (of those that take a directory), or none. */
+static int path_argument(long number)
+{
+	static const long at_calls[] = {SYS_openat, SYS_mkdirat, SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_newfstatat, SYS_statx};
+
+	for (size_t i = 0; i < sizeof(at_calls) / sizeof(at_calls[0]); i++)
+		if (at_calls[i] == number)
+			return 1;
+#ifdef __x86_64__
+	static const long plain_calls[] = {SYS_open, SYS_mkdir, SYS_unlink, SYS_rename, SYS_link, SYS_stat, SYS_lstat, SYS_access};
+
+	for (size_t i = 0; i < sizeof(plain_calls) / sizeof(plain_calls[0]); i++)
+		if (plain_calls[i] == number)
+			return 0;
+#endif
+	return -1;
+}
+
+bool call_concerns_path(pid_t pid, const struct call *call, const char *prefix)
+{
+	char link[64], path[PATH_MAX];
+	int argument = path_argument(call->number);
+	ssize_t len;
+
+	if (argument >= 0 && read_string(pid, call->arguments[argument], path, sizeof(path)) && path[0] == '/')
+		return strncmp(path, prefix, strlen(prefix)) == 0;
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)pid, (int)call->arguments[0]);
+	len = readlink(link, path, sizeof(path) - 1);
+	if (len < 0)
+		return false;
+	path[len] = '\0';
+	return strncmp(path, prefix, strlen(prefix)) == 0;
+}
+
+bool call_unlinks(pid_t pid, const struct call *call, const char *name)
+{
+	char path[PATH_MAX];
+	const char *last;
+
+	if (call->number != SYS_unlinkat || !read_string(pid, call->arguments[1], path, sizeof(path)))
+		return false;
+	last = strrchr(path, '/');
+	return strcmp(last != NULL ? last + 1 : path, name) == 0;
 }
 
 const char *call_name(long number)

@@ -13,6 +13,7 @@ struct call {
 	int64_t result;        /* leaving */
 };
 
+#define CALL_NUMBER_MAX 512 /* system calls have lower numbers */
 #define CALL_SET_MAX 32
 /* Empty: every call. */
 struct call_set {
@@ -30,6 +31,12 @@ void call_set_result(pid_t pid, int64_t result);
 bool call_can_be_short(const struct call *call);
 /* At the entry: one byte only. */
 void call_shorten(pid_t pid, const struct call *call);
+
+bool call_is_sync(long number);
+/* At the entry: does it name, or use a descriptor of, a file whose path begins with prefix? */
+bool call_concerns_path(pid_t pid, const struct call *call, const char *prefix);
+/* At the entry: does it unlink a file whose last component is name? */
+bool call_unlinks(pid_t pid, const struct call *call, const char *name);
 
 const char *call_name(long number);
 /* Names, separated by commas. An unknown one ends the program. */
