@@ -191,7 +191,8 @@ LDADD = tests/lib/libtest.a src/libmailhaul.a $(TESTING_LIBS) $(LIBRARIES_USED)
 
 if HAVE_TEST_LIBRARIES
 check_PROGRAMS += $(UNIT_TESTS) $(FLOW_TESTS) $(fault_programs)
-TESTS += $(UNIT_TESTS) $(FLOW_TESTS) $(SYSTEM_TESTS) $(FAULT_TESTS)
+# What takes longest begins first.
+TESTS += $(FAULT_TESTS) $(UNIT_TESTS) $(FLOW_TESTS) $(SYSTEM_TESTS)
 else
 check-local:
 	@echo 'The tests need cmocka and jansson: install libcmocka-dev and libjansson-dev and run configure again.' >&2; exit 1
