@@ -52,7 +52,7 @@ static void print_trouble(const struct line *line)
 	char date[24], escaped[4 * sizeof(mailbox->last_error)];
 
 	if (mailbox->stopped[0] != '\0')
-		printf("  stopped       %s\n", printable_into(escaped, sizeof(escaped), mailbox->stopped, strlen(mailbox->stopped)));
+		printf("  not hauled    %s\n", printable_into(escaped, sizeof(escaped), mailbox->stopped, strlen(mailbox->stopped)));
 	if (mailbox->last_error[0] != '\0') {
 		printf("  last error    %s: %s\n", when(date, mailbox->last_error_at),
 			printable_into(escaped, sizeof(escaped), mailbox->last_error, strlen(mailbox->last_error)));

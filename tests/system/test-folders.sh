@@ -101,7 +101,7 @@ replaced() {
   expect "replaced mailbox: it stops" 75 'mailhaul accept isp' mailhaul --config "$dir/config.yaml" run
   check "replaced mailbox: nothing is hauled" arrived_is "$dir/home" $COUNT
   expect "replaced mailbox: it stays so, and quiet" 75 '^$' run_quietly "$dir"
-  expect "replaced mailbox: status says so" 1 'stopped .*mailhaul accept isp' mailhaul --config "$dir/config.yaml" status
+  expect "replaced mailbox: status says so" 1 'not hauled .*stopped: .*mailhaul accept isp' mailhaul --config "$dir/config.yaml" status
   expect "replaced mailbox: list still works" 0 '60 messages' mailhaul --config "$dir/config.yaml" list isp
   expect "replaced mailbox: it is accepted" 0 'isp: accepted' mailhaul --config "$dir/config.yaml" accept isp
   expect "replaced mailbox: it is hauled" 0 '' mailhaul --config "$dir/config.yaml" run
