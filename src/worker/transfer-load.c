@@ -285,10 +285,10 @@ int transfer_close_group(struct transfer *transfer, struct error *err)
 {
 	struct haul *haul;
 
-	if (!group_is_complete(transfer) || transfer->intended_count > transfer->group_max / 2)
+	if (!group_is_complete(transfer) || transfer->intended_count > transfer->intended_max / 2)
 		return 0;
 	sync_outlets(transfer);
-	while (transfer->intended_count < transfer->group_max && (haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
+	while (transfer->intended_count < transfer->intended_max && (haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
 		STAILQ_REMOVE_HEAD(&transfer->spooled, next);
 		transfer->group.count--;
 		transfer->group.bytes -= haul->announced;
@@ -298,7 +298,7 @@ int transfer_close_group(struct transfer *transfer, struct error *err)
 			continue;
 		}
 		transfer->intended_count++;
-		if (send_intent(transfer, haul, transfer->intended_count == transfer->group_max || STAILQ_EMPTY(&transfer->spooled), err) < 0) {
+		if (send_intent(transfer, haul, transfer->intended_count == transfer->intended_max || STAILQ_EMPTY(&transfer->spooled), err) < 0) {
 			transfer_drop(transfer, haul);
 			return -1;
 		}

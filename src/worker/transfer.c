@@ -17,7 +17,7 @@
 #define LOADED_COUNT 256
 #define LOADED_BYTES (64u * 1024 * 1024)
 /* Messages that share their syncs and their commit. Where the destination cannot tell after a crash, all that are intended and not settled would be in
- * doubt, so there it is fewer. */
+ * doubt, so there it is fewer, and no more than these are intended at once. Elsewhere the next group is under way while one waits for its commit. */
 #define GROUP_CERTAIN 64
 #define GROUP_UNCERTAIN 32
 /* Disposals are sent in batches: one STORE and EXPUNGE for all of them. */
@@ -336,17 +336,21 @@ static void free_queue(struct transfer *transfer, struct haul_queue *queue)
 	}
 }
 
-static unsigned group_max(const struct session *session)
+static bool is_certain(const struct session *session)
 {
 	for (unsigned i = 0; i < session->job->destination_count; i++)
 		if (!session->outlets[i].dest->ops->certain)
-			return GROUP_UNCERTAIN;
-	return GROUP_CERTAIN;
+			return false;
+	return true;
 }
 
 int transfer_run(struct plan *plan, struct session *session, struct error *err)
 {
-	struct transfer transfer = {.session = session, .plan = plan, .group_max = group_max(session)};
+	bool certain = is_certain(session);
+	struct transfer transfer = {.session = session,
+		.plan = plan,
+		.group_max = certain ? GROUP_CERTAIN : GROUP_UNCERTAIN,
+		.intended_max = certain ? 2 * GROUP_CERTAIN : GROUP_UNCERTAIN};
 	int result = 0;
 
 	STAILQ_INIT(&transfer.spooled);

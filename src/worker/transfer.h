@@ -35,7 +35,8 @@ struct transfer {
 	struct haul_queue spooled;  /* the group: deliveries prepared, intents not sent */
 	struct haul_queue intended; /* waiting for the acknowledgement of their intent */
 	unsigned intended_count;    /* hauls whose intent was sent and that were not offered everywhere: in doubt if we are killed now */
-	unsigned group_max;         /* hauls that share their syncs and their commit, and that would be in doubt together */
+	unsigned group_max;         /* hauls that share their syncs and their commit */
+	unsigned intended_max;      /* that may be intended at once; would be in doubt together, where the destination cannot tell */
 	unsigned offered;           /* deliveries with a durable intent and without verdict, most of them in the queues of the outlets */
 	struct haul_queue recorded; /* all outcomes sent; waiting for their acknowledgement */
 	unsigned queued_disposals, open_disposals;
