@@ -22,7 +22,7 @@ async def answer(line, reader, writer):
         return "250 2.0.0 stored\r\n"
     if verb == b"QUIT":
         return "221 2.0.0 bye\r\n"
-    return "250 2.1.0 well\r\n"
+    return "250 2.1.5 well\r\n" if verb == b"RCPT" else "250 2.1.0 well\r\n"
 
 
 async def serve(reader, writer):

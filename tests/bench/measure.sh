@@ -196,7 +196,7 @@ MAILHAUL=$(realpath "${MAILHAUL:-$TOP/mailhaul}")
   echo "$MAILHAUL is not built; say where it is: MAILHAUL=build/mailhaul $0" >&2
   exit 1
 }
-WORK=$(mktemp -d /tmp/mailhaul-bench.XXXXXX) || exit 1
+WORK=$(mktemp -d "${BENCH_DIR:-/tmp}"/mailhaul-bench.XXXXXX) || exit 1
 chmod 755 "$WORK"
 trap system_cleanup EXIT
 at_exit 'rm -rf "$WORK"'

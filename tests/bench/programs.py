@@ -84,6 +84,7 @@ class Reference:
 
 class Fetchmail:
     name = "fetchmail"
+    nothing_new = 1  # what it leaves with when there is no mail
 
     def prepare(self, directory, work):
         if work.destination == "mda":
@@ -156,7 +157,7 @@ class Fdm:
         text += 'action "home" %s\nmatch all action "home"\n' % action
         for user in work.users:
             text += 'account "%s" %s server "localhost" port %d user "%s" pass "%s"%s%s\n' % (
-                user, work.protocol, work.port, user, PASSWORD, "" if work.protocol == "pop3s" else " no-cram-md5", new)
+                user, work.protocol, work.port, user, PASSWORD, new, "" if work.protocol == "pop3s" else " no-cram-md5")
         return ["fdm", "-f", write(directory + "/rc", text), "-k", "fetch"]
 
 

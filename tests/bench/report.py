@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""report.py RESULTS DIRECTORY - benchmarks.md and benchmarks.svg from what bench.py measured."""
+"""report.py RESULTS DIRECTORY - benchmarks.md and benchmarks.svg from what bench.py measured. Rows that were not run this time keep the figures of the last
+time, from benchmarks.json beside them."""
 
 import json
 import math
@@ -82,9 +83,22 @@ def write_chart(results, path):
         file.write("\n".join(bars) + "\n</svg>\n")
 
 
+def merged(new, path):
+    """In the order of rows.py."""
+    results = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            results = json.load(file)
+    results.update(new)
+    ordered = {row.name: results[row.name] for row in rows.ROWS if row.name in results}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(ordered, file, indent=1)
+    return ordered
+
+
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
-        results = json.load(file)
+        results = merged(json.load(file), os.path.join(sys.argv[2], "benchmarks.json"))
     write_table(results, os.path.join(sys.argv[2], "benchmarks.md"))
     write_chart(results, os.path.join(sys.argv[2], "benchmarks.svg"))
 
