@@ -14,7 +14,7 @@ MESSAGES = 20
 FEW = 3               # where every byte, or every allocation, is a place
 LARGE = 1200000       # over the megabyte that a spool keeps in memory
 ORDINARY_USER = "nobody"
-DEADLINE_FACTOR = "0.2"
+DEADLINE_FACTOR = "0.05"
 
 
 def build_id():
