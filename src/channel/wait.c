@@ -15,6 +15,9 @@ int wait_io(struct pollfd *fds, unsigned count, struct deadline deadline, struct
 
 	if (count > WAIT_FDS_MAX)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "too many descriptors to wait for");
+	/* A record that could not be sent is never acknowledged: whoever waits for it would wait for ever. */
+	if (channel != NULL && channel->closed)
+		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "the supervisor is gone");
 	for (unsigned i = 0; i < count; i++)
 		all[i] = fds[i];
 	if (channel != NULL)

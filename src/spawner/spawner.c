@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -43,6 +44,13 @@ struct reply {
 
 /* -- the spawner's side -- */
 
+/* The supervisor waits for it: where no answer can be given, the closed line is one. */
+static void send_reply(int fd, const struct reply *reply, const int *fds, unsigned count)
+{
+	if (fdpass_send(fd, reply, sizeof(*reply), fds, count, 0) < 0)
+		_exit(EX_OSERR);
+}
+
 static void reply_error(int fd, const char *text)
 {
 	struct reply reply = {.pid = -1};
@@ -51,7 +59,7 @@ static void reply_error(int fd, const char *text)
 	if (reply.len >= sizeof(reply.text))
 		reply.len = sizeof(reply.text) - 1;
 	memcpy(reply.text, text, reply.len);
-	fdpass_send(fd, &reply, sizeof(reply), NULL, 0, 0);
+	send_reply(fd, &reply, NULL, 0);
 }
 
 /* Like fork(2), but the child is the supervisor's. glibc's fork handlers do not run: there are no threads, and OpenSSL notices the new process id.
@@ -125,7 +133,7 @@ static void give_birth(int fd, const struct request *request, const int *fds)
 		reply_error(fd, strerror(errno));
 		return;
 	}
-	fdpass_send(fd, &reply, sizeof(reply), &pidfd, 1, 0);
+	send_reply(fd, &reply, &pidfd, 1);
 	close(pidfd);
 }
 
@@ -150,7 +158,7 @@ static void serve(int fd)
 		else if (user_become(request.data, &err) < 0)
 			reply_error(fd, err.text);
 		else
-			fdpass_send(fd, &(struct reply){0}, sizeof(struct reply), NULL, 0, 0);
+			send_reply(fd, &(struct reply){0}, NULL, 0);
 		while (count != 0)
 			fs_close(fds[--count]);
 		explicit_bzero(request.data, request.len);

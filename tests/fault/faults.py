@@ -198,7 +198,7 @@ def fault_kinds():
     kinds["kill-again"] = KillTwice()
     kinds["power-cut"], kinds["power-cut-part"] = PowerCut(), PowerCut(part=True)
     errors = [("ENOSPC", "files", FILE_CALLS), ("EDQUOT", "files", FILE_CALLS), ("EIO", "files", FILE_CALLS), ("EIO", "syncs", SYNC_CALLS),
-              ("EINTR", "sleeps", SLEEP_CALLS), ("EMFILE", "births", BIRTH_CALLS), ("EAGAIN", "births", "clone"), ("ENOMEM", "memory", MEMORY_CALLS),
+              ("EINTR", "sleeps", SLEEP_CALLS), ("EMFILE", "births", BIRTH_CALLS), ("EAGAIN", "births", "clone"), ("EIO", "messages", "sendmsg,recvmsg"), ("ENOMEM", "memory", MEMORY_CALLS),
               ("ENOLCK", "locks", "fcntl"), ("EIO", "any", "")]
     for error, word, calls in errors:
         kinds[f"{error}-{word}"] = SystemFault("all", calls, error)

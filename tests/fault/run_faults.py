@@ -39,6 +39,7 @@ SELECTION = [
     (TURN, "kill-again", 400),
     (TURN, "power-cut*", 200),
     (TURN, "E*", 160),
+    (TURN, "EIO-messages", 30),
     (TURN, "short*", 160),
     (TURN, "malloc-worker*", 160),
     (TURN, "malloc-s*", 12000),
