@@ -14,6 +14,7 @@ unless the program has changed; what is tried is added. --seconds: begins nothin
 Needs MAILHAUL, INJECT and FILE_MAIL (programs).
 """
 import argparse
+import concurrent.futures
 import fnmatch
 import json
 import multiprocessing
@@ -49,7 +50,7 @@ SELECTION = [
     (TURN, "reset-*", 2000),
     (TURN, "stall-*", 3000),
 ]
-QUICK_FACTOR = 40
+QUICK_FACTOR = 20
 
 
 class Group:
@@ -95,7 +96,7 @@ def choose_groups(options):
                 if fnmatch.fnmatch(kind, faults) and is_wanted(hauls, source, destination, index):
                     groups.append(Group(source, destination, kind, stride))
     if options.quick:   # under a sanitizer no allocation may fail
-        groups = [group for group in groups if not group.kind.startswith(("malloc", "ENOMEM"))][::7]
+        groups = [group for group in groups if not group.kind.startswith(("malloc", "ENOMEM"))][::3]
     return groups
 
 
@@ -163,7 +164,8 @@ class Runner:
     def __init__(self, options):
         self.options, self.began = options, time.monotonic()
         self.work = make_work("mailhaul-fault.")
-        self.pool = multiprocessing.Pool(options.jobs, begin_work, (self.work, options.keep, multiprocessing.Value("i", 0)))
+        self.pool = concurrent.futures.ProcessPoolExecutor(options.jobs, initializer=begin_work,
+                                                           initargs=(self.work, options.keep, multiprocessing.Value("i", 0)))
         self.done = Done(options.done)
         self.groups = choose_groups(options)
         self.counts, self.tests, self.failed = {}, 0, 0
@@ -178,7 +180,7 @@ class Runner:
 
     def count_places(self):
         needed = sorted({self.need(group) for group in self.groups})
-        for task, (counts, wrong) in self.pool.imap_unordered(count, needed):
+        for task, (counts, wrong) in self.pool.map(count, needed):
             self.counts[task] = counts
             if wrong:
                 print(f"Bail out! the haul without fault from {task[0]} to {task[1]}: {wrong}")
@@ -224,8 +226,7 @@ class Runner:
         return self.failed > 0
 
     def close(self):
-        self.pool.terminate()
-        self.pool.join()
+        self.pool.shutdown(cancel_futures=True)
         if not self.options.keep:
             shutil.rmtree(self.work, ignore_errors=True)
 
@@ -233,11 +234,11 @@ class Runner:
         """Results as they come; only a few tasks are taken ahead, so that it can be stopped."""
         running = []
         for task in tasks:
-            running.append(self.pool.apply_async(try_point, (task,)))
+            running.append(self.pool.submit(try_point, task))
             while len(running) > 2 * self.options.jobs:
-                yield running.pop(0).get()
+                yield running.pop(0).result()
         for result in running:
-            yield result.get()
+            yield result.result()
 
     def report(self, group):
         if group.tried == 0 and not group.wrong:

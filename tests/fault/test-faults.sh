@@ -4,7 +4,6 @@ HERE=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source-path=SCRIPTDIR source=fault-programs.sh
 . "$HERE/fault-programs.sh"
 if [ $# -eq 0 ] && is_sanitized; then
-  echo "1..0 # SKIP a sanitized build under a tracer is too slow for the shortened deadlines; the plain build is broken at the same places"
-  exit 0
+  set -- --quick
 fi
 exec python3 "$HERE/run_faults.py" "$@"
