@@ -34,9 +34,9 @@ PASSES = 32   # --all goes over everything so many times, each time at other pla
 # make check: (hauls, kinds, stride). TURN: each kind with every source and every destination once, five hauls in all. Programs make many calls.
 TURN = None
 SELECTION = [
-    (("*-maildir", "*-smtp", "*-lmtp", "*-two"), "kill-all", 80),
-    (("*-mda",), "kill-all", 300),
-    (TURN, "kill-[!a]*", 100),
+    (("*-maildir", "*-smtp", "*-lmtp", "*-two"), "kill-all", 40),
+    (("*-mda",), "kill-all", 200),
+    (TURN, "kill-[!a]*", 60),
     (TURN, "kill-again", 400),
     (TURN, "power-cut*", 200),
     (TURN, "E*", 160),
