@@ -105,6 +105,7 @@ FLOW_TESTS = \
 
 SYSTEM_TESTS = \
 	tests/system/test-after-delivery.sh \
+	tests/system/test-apart.sh \
 	tests/system/test-commands.sh \
 	tests/system/test-daemon.sh \
 	tests/system/test-folders.sh \
@@ -179,10 +180,12 @@ TEST_FILES = \
 	tests/lib/distant.py \
 	tests/lib/dovecot.sh \
 	tests/lib/fetch-messages.py \
+	tests/lib/halting-pop3.py \
 	tests/lib/hauling.sh \
 	tests/lib/make-messages.py \
 	tests/lib/postfix.sh \
 	tests/lib/run-test.sh \
+	tests/lib/search-memory.py \
 	tests/lib/system.sh \
 	tests/unit/state-fixture.h
 EXTRA_DIST += $(TEST_FILES) $(FAULT_TESTS) $(SYSTEM_TESTS)
