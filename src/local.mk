@@ -220,6 +220,9 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant.h \
 	src/supervisor/child.c \
 	src/supervisor/child.h \
+	src/supervisor/control-runs.c \
+	src/supervisor/control.c \
+	src/supervisor/control.h \
 	src/supervisor/credential.c \
 	src/supervisor/credential.h \
 	src/supervisor/daemon.c \
@@ -236,6 +239,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/notify.h \
 	src/supervisor/once.c \
 	src/supervisor/once.h \
+	src/supervisor/outlook.c \
+	src/supervisor/outlook.h \
 	src/supervisor/privileges.c \
 	src/supervisor/privileges.h \
 	src/supervisor/program.c \
@@ -250,6 +255,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/service.c \
 	src/supervisor/supervisor.c \
 	src/supervisor/supervisor.h \
+	src/supervisor/visitor.c \
+	src/supervisor/visitor.h \
 	src/worker/inspect.c \
 	src/worker/known.c \
 	src/worker/known.h \
@@ -275,6 +282,8 @@ src_libmailhaul_a_SOURCES = \
 	src/worker/worker.c \
 	src/worker/worker.h \
 	src/command/accept.c \
+	src/command/beside.c \
+	src/command/beside.h \
 	src/command/command.h \
 	src/command/common.c \
 	src/command/daemon.c \

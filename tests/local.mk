@@ -83,6 +83,7 @@ UNIT_TESTS = \
 FLOW_TESTS = \
 	tests/flow/test-ahead \
 	tests/flow/test-attendant \
+	tests/flow/test-control \
 	tests/flow/test-decisions \
 	tests/flow/test-destinations \
 	tests/flow/test-identity \

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "command/beside.h"
 #include "command/command.h"
 #include "policy/policy.h"
 #include "state/marker.h"
@@ -69,6 +70,8 @@ static int accept_all(const struct options *options, const struct config *config
 		result = accept_mailbox(state, config, options->arguments[i], err);
 	result = state != NULL ? result : -1;
 	state_close(state);
+	if (result == 0)
+		beside_wake(config, options->arguments);
 	return result;
 }
 

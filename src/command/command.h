@@ -54,6 +54,12 @@ struct state *command_open_state(const struct config *config, bool read_only, st
 int command_patiently(int (*attempt)(void *, struct error *), void *context, struct error *err);
 /* A yes to the question, which is a sentence: from the terminal, or by --yes. -1 otherwise: SCOPE_MESSAGE. */
 int command_confirm(const struct options *options, const char *question, struct error *err);
+/* For who changes what is known of a mailbox while nobody hauls it; the daemon lets go of it, and hauls it afterwards. */
+struct mailbox_lock {
+	int lock_fd, claim_fd;
+};
+int command_lock(const struct config *config, const struct state *state, const char *name, struct mailbox_lock *ret_lock, struct error *err);
+void command_unlock(struct mailbox_lock *lock);
 /* Says why and returns the exit code. SCOPE_MESSAGE: the words on the command line are to blame, 64. */
 int command_failed(const struct error *err);
 

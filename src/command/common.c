@@ -7,10 +7,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fs.h"
+#include "command/beside.h"
 #include "command/command.h"
 #include "policy/policy.h"
 #include "state/marker.h"
 #include "state/state.h"
+#include "supervisor/lock.h"
 
 #define BUSY_RETRY_NS 20000000
 #define BUSY_PATIENCE_S 10 /* a commit takes milliseconds; a person is waiting */
@@ -50,6 +53,22 @@ int command_failed(const struct error *err)
 
 	fprintf(stderr, "mailhaul: %s\n", err->text);
 	return err->scope == SCOPE_MESSAGE ? USAGE : policy_exit_code(err->kind, err->scope);
+}
+
+int command_lock(const struct config *config, const struct state *state, const char *name, struct mailbox_lock *ret_lock, struct error *err)
+{
+	if (beside_claim(config, name, &ret_lock->claim_fd, err) < 0)
+		return -1;
+	if (lock_mailbox(state_dir_fd(state), name, &ret_lock->lock_fd, err) == 0)
+		return 0;
+	fs_close(ret_lock->claim_fd);
+	return -1;
+}
+
+void command_unlock(struct mailbox_lock *lock)
+{
+	lock->lock_fd = fs_close(lock->lock_fd); /* before the daemon wants it */
+	lock->claim_fd = fs_close(lock->claim_fd);
 }
 
 struct state *command_open_state(const struct config *config, bool read_only, struct error *err)

@@ -4,11 +4,9 @@
 #include <sysexits.h>
 
 #include "base/error.h"
-#include "base/fs.h"
 #include "base/mem.h"
 #include "command/command.h"
 #include "state/state.h"
-#include "supervisor/lock.h"
 
 struct forgetting {
 	const struct config *config;
@@ -59,8 +57,9 @@ static int find(void *context, struct error *err)
 
 static int forget(struct forgetting *forgetting, const struct options *options, struct error *err)
 {
+	struct mailbox_lock lock;
 	char question[400];
-	int lock_fd, result;
+	int result;
 
 	if (command_patiently(open_state, forgetting, err) < 0 || command_patiently(find, forgetting, err) < 0)
 		return -1;
@@ -68,10 +67,10 @@ static int forget(struct forgetting *forgetting, const struct options *options, 
 		"All that is known of mailbox %s would be forgotten: the next run treats it by first_run, and what is still at the source may come "
 		"again.",
 		forgetting->name);
-	if (command_confirm(options, question, err) < 0 || lock_mailbox(state_dir_fd(forgetting->state), forgetting->name, &lock_fd, err) < 0)
+	if (command_confirm(options, question, err) < 0 || command_lock(forgetting->config, forgetting->state, forgetting->name, &lock, err) < 0)
 		return -1;
 	result = command_patiently(forget_once, forgetting, err);
-	fs_close(lock_fd);
+	command_unlock(&lock);
 	if (result == 0)
 		printf("%s is forgotten (%" PRIu64
 		       " message%s); the next run treats it by first_run, and what is still at the source may come again\n",

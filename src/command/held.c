@@ -6,12 +6,11 @@
 #include <sysexits.h>
 
 #include "base/error.h"
-#include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "command/beside.h"
 #include "command/command.h"
 #include "state/state.h"
-#include "supervisor/lock.h"
 
 /* What the words after "held" work on. Errors that come from these words have SCOPE_MESSAGE: exit 64. */
 struct scene {
@@ -132,6 +131,7 @@ static int retry(struct scene *scene, char *const *words, struct error *err)
 		if (scene->options->all)
 			break;
 	}
+	beside_wake(scene->config, NULL);
 	return say_count(total, "will be tried again by the next run");
 }
 
@@ -143,17 +143,18 @@ static void note_mailbox(void *context, const struct held_message *held)
 /* Under the lock: a worker may be about to deliver this very message. */
 static int drop(struct scene *scene, const char *word, struct error *err)
 {
+	struct mailbox_lock lock;
 	char mailbox[80] = "";
-	int lock_fd, result;
+	int result;
 
 	if (parse_id(word, &scene->id, err) < 0 || state_held(scene->state, 0, scene->id, note_mailbox, mailbox, err) < 0)
 		return -1;
 	if (mailbox[0] == '\0')
 		return not_held(word, err);
-	if (lock_mailbox(state_dir_fd(scene->state), mailbox, &lock_fd, err) < 0)
+	if (command_lock(scene->config, scene->state, mailbox, &lock, err) < 0)
 		return -1;
 	result = command_patiently(drop_once, scene, err);
-	fs_close(lock_fd);
+	command_unlock(&lock);
 	if (result < 0)
 		return -1;
 	return scene->count != 0 ? 0 : not_held(word, err);

@@ -5,14 +5,12 @@
 #include <sysexits.h>
 
 #include "base/error.h"
-#include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "channel/record.h"
 #include "command/command.h"
 #include "config/value.h"
 #include "state/state.h"
-#include "supervisor/lock.h"
 
 struct refetching {
 	const struct config *config;
@@ -157,16 +155,17 @@ static bool report(const struct refetching *refetching)
 
 static int refetch(struct refetching *refetching, struct error *err)
 {
-	int lock_fd, result;
+	struct mailbox_lock lock;
+	int result;
 
 	if (command_patiently(open_state, refetching, err) < 0 ||
-		lock_mailbox(state_dir_fd(refetching->state), refetching->mailbox->name, &lock_fd, err) < 0)
+		command_lock(refetching->config, refetching->state, refetching->mailbox->name, &lock, err) < 0)
 		return -1;
 	for (size_t i = 0; refetching->mailbox->deliver_to[i] != NULL; i++)
 		add_targets(refetching, refetching->mailbox->deliver_to[i]);
 	refetching->found = xcalloc(strv_length(refetching->words) + 1, sizeof(*refetching->found));
 	result = command_patiently(refetch_once, refetching, err);
-	fs_close(lock_fd);
+	command_unlock(&lock);
 	if (result == 0 && !report(refetching))
 		result = error_set(err, ERR_CONFIG, SCOPE_MESSAGE, "there is nothing that could be hauled again");
 	free(refetching->found);

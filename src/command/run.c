@@ -1,9 +1,13 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "base/fs.h"
 #include "base/mem.h"
+#include "command/beside.h"
 #include "command/command.h"
 #include "supervisor/supervisor.h"
 
@@ -32,9 +36,8 @@ static bool names_exist(const struct config *config, const struct options *optio
 	return options->trace == NULL || name_exists(config, options->trace);
 }
 
-static int supervise(const struct options *options, struct spawner *spawner, enum job_mode mode)
+static int supervise(const struct options *options, const struct config *config, struct spawner *spawner, enum job_mode mode)
 {
-	struct config *config = command_load(options);
 	bool terminal = isatty(STDERR_FILENO) == 1;
 	const struct supervisor_options wanted = {
 		.mode = mode,
@@ -46,23 +49,63 @@ static int supervise(const struct options *options, struct spawner *spawner, enu
 		.wait_s = options->wait_s,
 		.show_progress = mode == JOB_HAUL && terminal && !options->no_progress && options->verbosity >= 0 && options->trace == NULL,
 	};
+
+	return supervisor_run(config, spawner, &wanted);
+}
+
+/* What one mailbox says on the wire shows the run that talks to it: the daemon lets go of it. */
+static int trace(const struct options *options, const struct config *config, struct spawner *spawner)
+{
+	bool alone = strv_length(options->arguments) == 1 && strcmp(options->arguments[0], options->trace) == 0;
+	struct error err;
+	int claim, code;
+
+	if (!alone && beside_is_there(config)) {
+		fprintf(stderr, "mailhaul: a daemon serves these mailboxes: name %s alone to trace it\n", options->trace);
+		return EX_USAGE;
+	}
+	if (beside_claim(config, options->trace, &claim, &err) < 0)
+		return command_failed(&err);
+	code = supervise(options, config, spawner, JOB_HAUL);
+	fs_close(claim);
+	return code;
+}
+
+static int run(const struct options *options, const struct config *config, struct spawner *spawner)
+{
+	int code;
+
+	if (options->trace != NULL)
+		return trace(options, config, spawner);
+	/* Who begins anew has lost the state, and a daemon would not run. */
+	if (!options->accept_duplicates && beside_run(config, options, &code))
+		return code;
+	return supervise(options, config, spawner, JOB_HAUL);
+}
+
+static int load_and_do(const struct options *options, struct spawner *spawner, enum job_mode mode)
+{
+	struct config *config = command_load(options);
 	int code;
 
 	if (config == NULL)
 		return EX_CONFIG;
-	code = names_exist(config, options) ? supervisor_run(config, spawner, &wanted) : EX_USAGE;
+	if (!names_exist(config, options))
+		code = EX_USAGE;
+	else
+		code = mode == JOB_HAUL ? run(options, config, spawner) : supervise(options, config, spawner, mode);
 	config_free(config);
 	return code;
 }
 
 int command_run(const struct options *options, struct spawner *spawner)
 {
-	return supervise(options, spawner, JOB_HAUL);
+	return load_and_do(options, spawner, JOB_HAUL);
 }
 
 int command_check(const struct options *options, struct spawner *spawner)
 {
-	return supervise(options, spawner, JOB_CHECK);
+	return load_and_do(options, spawner, JOB_CHECK);
 }
 
 int command_list(const struct options *options, struct spawner *spawner)
@@ -71,5 +114,5 @@ int command_list(const struct options *options, struct spawner *spawner)
 		fputs("mailhaul: list wants the name of one mailbox\n", stderr);
 		return EX_USAGE;
 	}
-	return supervise(options, spawner, JOB_LIST);
+	return load_and_do(options, spawner, JOB_LIST);
 }

@@ -165,10 +165,13 @@ static void take_trace(struct attendant *attendant, const struct record *record)
 
 static void take_progress(struct attendant *attendant, const struct record *record)
 {
-	if ((record->flags & REC_WAITING) != 0)
+	if ((record->flags & REC_WAITING) != 0) {
 		ledger_commit_soon(attendant->service->ledger);
-	else if (attendant->service->progress != NULL)
-		attendant->service->progress(attendant->service, attendant, record);
+		return;
+	}
+	progress_take(&attendant->past_progress, &attendant->progress, record);
+	if (attendant->service->progress != NULL)
+		attendant->service->progress(attendant->service);
 }
 
 static int on_retry(sd_event_source *source, uint64_t when_us, void *context);
@@ -468,6 +471,12 @@ int attendant_store_facts(const struct attendant *attendant, int64_t now, struct
 	return state_host_store(attendant->service->state, attendant->mailbox, &attendant->host_facts, now, err);
 }
 
+void attendant_unlock(struct attendant *attendant)
+{
+	attendant->lock_fd = fs_close(attendant->lock_fd);
+	attendant->old_lock_fd = fs_close(attendant->old_lock_fd);
+}
+
 void attendant_free(struct attendant *attendant)
 {
 	if (attendant == NULL)
@@ -488,8 +497,7 @@ void attendant_free(struct attendant *attendant)
 	fs_close(attendant->command_output);
 	fs_close(attendant->waiting_fd);
 	fs_close(attendant->channel_fd);
-	fs_close(attendant->lock_fd);
-	fs_close(attendant->old_lock_fd);
+	attendant_unlock(attendant);
 	fs_close(attendant->worker.pidfd);
 	free(attendant->waiting_request);
 	free_job(attendant);

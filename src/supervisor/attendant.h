@@ -33,7 +33,7 @@ struct service {
 	bool attended;     /* a person is watching */
 	/* An attendant has come to its end; error.kind ERR_NONE: well. It may be freed in here. */
 	void (*finished)(struct service *, struct attendant *, const struct error *);
-	void (*progress)(struct service *, struct attendant *, const struct record *); /* NULL: nobody watches */
+	void (*progress)(struct service *); /* some attendant has more of it; NULL: nobody watches */
 	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
 	struct roster *roster; /* of those that are served; NULL: it is not there yet */
 	int exit_code;
@@ -51,6 +51,7 @@ void service_give_up(struct service *service, int exit_code);
 void service_state_failed(struct service *service, const struct error *err);
 /* The reserve of the state is spent: every session ends at its next message boundary, as long as the end can still be recorded. */
 void service_disk_is_full(struct service *service);
+int service_graver_code(int one, int other); /* of two exit codes */
 /* The gravest code of all counts. */
 void service_note_exit_code(struct service *service, int code);
 /* From here on it comes through the event loop alone; what the shell told us to ignore (nohup, a job in the background) stays ignored. */
@@ -106,10 +107,10 @@ struct attendant {
 	struct record *waiting_request;
 	int waiting_fd;
 	sd_event_source *retry_event;
-	struct progress_total progress; /* of the folder in hand */
-	bool reported;                  /* that it cannot be killed */
-	bool marked;                    /* that mail was hauled with this state is written down where it goes */
-	bool complained;                /* check and list: a REPORT_FAILED has said what is wrong */
+	struct progress_total progress, past_progress; /* of the folder in hand, and of those before */
+	bool reported;                                 /* that it cannot be killed */
+	bool marked;                                   /* that mail was hauled with this state is written down where it goes */
+	bool complained;                               /* check and list: a REPORT_FAILED has said what is wrong */
 };
 
 /* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. insistent: a person wants it now, whatever has failed before. -1: nothing was
@@ -120,6 +121,7 @@ void attendant_stop(struct attendant *attendant); /* leave at the next message b
 void attendant_kill(struct attendant *attendant); /* now */
 /* What the session has learned about the server, if anything. Inside a transaction. */
 int attendant_store_facts(const struct attendant *attendant, int64_t now, struct error *err);
+void attendant_unlock(struct attendant *attendant); /* its session is over, and recorded: somebody else may have the mailbox */
 void attendant_free(struct attendant *attendant);
 
 /* For the ledger. */

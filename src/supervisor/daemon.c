@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
+#include "supervisor/control.h"
 #include "supervisor/credential.h"
 #include "supervisor/destinations.h"
 #include "supervisor/lock.h"
@@ -33,6 +34,7 @@ struct daemon {
 	struct service *service;
 	const struct supervisor_options *options;
 	struct roster roster;
+	struct control *control;
 	const struct config *first; /* the caller's */
 	struct config *loaded;      /* the service's, if it was loaded here */
 	struct config **former;     /* with which sessions may still go on */
@@ -192,8 +194,13 @@ static bool may_start(void *context, struct post *post)
 	struct mailbox_state mailbox;
 
 	load_health(daemon, post, &mailbox);
+	if (control_is_lent(daemon->control, post->mailbox->name)) { /* wanted again when it is given back */
+		rest_until(daemon, post, now + period_of(post));
+		return false;
+	}
 	if (mailbox.stopped[0] != '\0') { /* which was said when it stopped; "mailhaul accept" goes on */
 		rest_until(daemon, post, now + period_of(post));
+		control_not_started(daemon->control, post, EX_TEMPFAIL, mailbox.stopped);
 		return false;
 	}
 	if (post->insistent || !destinations_all_rest(daemon->service, post->mailbox, &until_s)) {
@@ -203,16 +210,18 @@ static bool may_start(void *context, struct post *post)
 	wait_ns = scaled_ns(until_s - clock_wall_s() + 1);
 	log_say(&log, LEVEL_DEBUG, "backing_off", "not polled, because all that it delivers to is down");
 	rest_until(daemon, post, now + (wait_ns > 0 ? wait_ns : NS_PER_S));
+	control_not_started(daemon->control, post, EX_TEMPFAIL, "not tried now, because all that it delivers to is down");
 	return false;
 }
 
 static bool waits_for(void *context, struct post *post, const struct error *why)
 {
+	struct daemon *daemon = context;
 	struct log log = log_of(post);
 
-	(void)context;
 	if (!post->put_off)
 		log_say(&log, LEVEL_NOTICE, "waiting", "waiting: %s", why->text);
+	control_busy(daemon->control, post, why);
 	return true;
 }
 
@@ -229,13 +238,14 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 	struct daemon *daemon = context;
 	bool changed;
 
-	(void)attendant;
-	(void)err; /* it is on record, and has been logged */
-	if (reload_settle(&daemon->roster, post, &changed)) {
+	if (!reload_settle(&daemon->roster, post, &changed)) {
+		control_reloaded(daemon->control);
+	} else {
 		if (changed)
 			schedule_first(daemon, post);
 		else
 			schedule_next(daemon, post);
+		control_ended(daemon->control, post, attendant, err);
 	}
 	notify_status(&daemon->roster);
 }
@@ -363,6 +373,7 @@ static void take_config(struct daemon *daemon, struct config *config)
 		daemon->former[daemon->former_count++] = daemon->loaded;
 	}
 	service->config = daemon->loaded = config;
+	control_reloaded(daemon->control);
 	drop_former(daemon);
 }
 
@@ -411,6 +422,23 @@ static int watch(struct daemon *daemon, struct error *err)
 	return 0;
 }
 
+static void on_progress(struct service *service)
+{
+	const struct daemon *daemon = service->roster->context;
+
+	control_progress(daemon->control);
+}
+
+/* Mail is hauled whether or not commands can ask for it. */
+static void open_control(struct daemon *daemon)
+{
+	struct error err;
+
+	if (control_open(&daemon->roster, &daemon->control, &err) < 0)
+		log_say(NULL, LEVEL_WARNING, "no_control", "commands cannot talk to this daemon: %s", err.text);
+	daemon->service->progress = on_progress;
+}
+
 int daemon_new(struct service *service, const struct supervisor_options *options, struct daemon **ret_daemon, struct error *err)
 {
 	static const struct roster_driver driver = {.may_start = may_start, .waits_for = waits_for, .ended = on_ended, .idle = on_idle};
@@ -427,6 +455,7 @@ int daemon_new(struct service *service, const struct supervisor_options *options
 	*ret_daemon = daemon;
 	if (lock_daemon(state_dir_fd(service->state), &daemon->lock_fd, err) < 0)
 		return -1;
+	open_control(daemon);
 	for (size_t i = 0; i < config->mailbox_count; i++)
 		if (config->mailboxes[i].enabled)
 			roster_add(&daemon->roster, &config->mailboxes[i]);
@@ -448,6 +477,7 @@ void daemon_free(struct daemon *daemon)
 {
 	if (daemon == NULL)
 		return;
+	control_close(daemon->control); /* whoever waits for something is left without it */
 	roster_done(&daemon->roster);
 	daemon->service->roster = NULL;
 	sd_event_source_disable_unref(daemon->timer);

@@ -25,7 +25,7 @@ struct once {
 	unsigned interrupts;
 	struct deadline wait_end; /* for mailboxes that somebody else is hauling */
 	int64_t started_ns;
-	struct progress_total past; /* what sessions and folders that are over have brought */
+	struct progress_total past; /* what sessions that are over have brought */
 };
 
 /* -- whose turn it is -- */
@@ -101,27 +101,16 @@ static void on_report(struct service *service, struct attendant *attendant, enum
 	once_report(attendant->mailbox->name, what, text, len);
 }
 
-static void add_progress(struct progress_total *total, const struct progress_total *part)
-{
-	total->done += part->done;
-	total->messages += part->messages;
-	total->done_bytes += part->done_bytes;
-	total->bytes += part->bytes;
-}
-
-static void on_progress(struct service *service, struct attendant *attendant, const struct record *record)
+static void on_progress(struct service *service)
 {
 	struct once *once = service->roster->context;
-	struct progress_total now = {0, record->id, record->count, record->size, (uint64_t)record->when}, total;
+	struct progress_total total = once->past;
 
-	if (now.done < attendant->progress.done || now.messages != attendant->progress.messages || now.bytes != attendant->progress.bytes)
-		add_progress(&once->past, &attendant->progress); /* that was another folder */
-	attendant->progress = now;
-	total = once->past;
 	for (unsigned i = 0; i < once->roster.count; i++)
 		if (once->roster.posts[i]->attendant != NULL) {
 			total.mailboxes++;
-			add_progress(&total, &once->roster.posts[i]->attendant->progress);
+			progress_add(&total, &once->roster.posts[i]->attendant->past_progress);
+			progress_add(&total, &once->roster.posts[i]->attendant->progress);
 		}
 	progress_draw(&total, once->started_ns);
 }
@@ -141,7 +130,8 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 		return;
 	if (attendant->rested)
 		service_note_exit_code(service, EX_TEMPFAIL); /* something was left for later */
-	add_progress(&once->past, &attendant->progress);
+	progress_add(&once->past, &attendant->past_progress);
+	progress_add(&once->past, &attendant->progress);
 }
 
 static void on_idle(void *context)

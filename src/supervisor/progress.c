@@ -5,8 +5,26 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "channel/record.h"
 
 static bool drawn;
+
+void progress_add(struct progress_total *total, const struct progress_total *part)
+{
+	total->done += part->done;
+	total->messages += part->messages;
+	total->done_bytes += part->done_bytes;
+	total->bytes += part->bytes;
+}
+
+void progress_take(struct progress_total *past, struct progress_total *now, const struct record *record)
+{
+	struct progress_total reported = {0, record->id, record->count, record->size, (uint64_t)record->when};
+
+	if (reported.done < now->done || reported.messages != now->messages || reported.bytes != now->bytes)
+		progress_add(past, now);
+	*now = reported;
+}
 
 static const char *human_bytes(char *out, size_t size, double bytes)
 {

@@ -9,6 +9,12 @@ struct progress_total {
 	uint64_t done, messages, done_bytes, bytes;
 };
 
+struct record;
+
+void progress_add(struct progress_total *total, const struct progress_total *part);
+/* What a worker reports of the folder in hand; when that is another one than now was of, now is added to past before. */
+void progress_take(struct progress_total *past, struct progress_total *now, const struct record *record);
+
 /* Draws over the last line. started_ns: clock_monotonic_ns() when the run began. */
 void progress_draw(const struct progress_total *total, int64_t started_ns);
 void progress_clear(void); /* before anything else is written to the terminal */

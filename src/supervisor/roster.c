@@ -106,6 +106,7 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 		finish_later(attendant);
 		return;
 	}
+	attendant_unlock(attendant);
 	post->attendant = NULL;
 	post->state = POST_RESTING;
 	roster->hauling--;

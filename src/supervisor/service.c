@@ -75,17 +75,21 @@ void service_shrink(struct service *service, unsigned calls)
 
 /* -- the end of it all -- */
 
-void service_note_exit_code(struct service *service, int code)
+int service_graver_code(int one, int other)
 {
 	static const int order[] = {EX_OK, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG, EX_IOERR, EX_SOFTWARE};
-	unsigned rank = 0, current = 0;
+	unsigned rank = 0, other_rank = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
-		rank = order[i] == code ? i : rank;
-		current = order[i] == service->exit_code ? i : current;
+		rank = order[i] == one ? i : rank;
+		other_rank = order[i] == other ? i : other_rank;
 	}
-	if (rank > current)
-		service->exit_code = code;
+	return rank > other_rank ? one : other;
+}
+
+void service_note_exit_code(struct service *service, int code)
+{
+	service->exit_code = service_graver_code(code, service->exit_code);
 }
 
 void service_give_up(struct service *service, int exit_code)

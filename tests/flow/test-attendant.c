@@ -361,14 +361,12 @@ static void ask_for_a_folder_twice(int fd)
 }
 
 /* As another mailhaul would, in whose configuration there are none. */
-static void forget_empty_folders(struct service *service, struct attendant *attendant, const struct record *record)
+static void forget_empty_folders(struct service *service)
 {
 	struct bench *bench = service->context;
 	const struct config none = {0};
 	bool more;
 
-	(void)attendant;
-	(void)record;
 	assert_int_equal(state_shrink(service->state, &none, clock_wall_s(), &more, &bench->fixture.error), 0);
 	assert_int_equal(number(&bench->fixture, "SELECT count(*) FROM folder"), 0);
 }
