@@ -298,7 +298,10 @@ src_libmailhaul_a_SOURCES = \
 	src/command/refetch.c \
 	src/command/run.c \
 	src/command/state.c \
-	src/command/status.c
+	src/command/status-json.c \
+	src/command/status-text.c \
+	src/command/status.c \
+	src/command/status.h
 
 bin_PROGRAMS += mailhaul
 mailhaul_SOURCES = src/main.c

@@ -37,6 +37,7 @@ UNIT_TESTS = \
 	tests/unit/test-maildir \
 	tests/unit/test-message \
 	tests/unit/test-mutf7 \
+	tests/unit/test-outlook \
 	tests/unit/test-pace \
 	tests/unit/test-peer \
 	tests/unit/test-policy \

@@ -18,7 +18,7 @@ struct options {
 	enum log_format log_format;
 	const char *since;
 	unsigned wait_s; /* of --wait; 0: without a limit */
-	bool wait, no_progress, json, delete_at_source, yes, all, accept_duplicates, help, version;
+	bool wait, no_progress, json, watch, delete_at_source, yes, all, accept_duplicates, help, version;
 	bool keeps_log;   /* what is logged is read later, not by whoever started it */
 	char **arguments; /* what is no option, without the command; NULL-terminated */
 };

@@ -35,19 +35,19 @@ static void show_json(struct held_show *show, const struct held_message *held)
 	char id[41];
 
 	printf("%s{\"id\":%" PRIu64, show->shown++ != 0 ? "," : "", held->id);
-	json_string("mailbox", held->mailbox);
-	json_string("folder", held->folder[0] != '\0' ? held->folder : NULL);
-	json_text("uid", held->key, held->key_len);
+	json_string(stdout, "mailbox", held->mailbox);
+	json_string(stdout, "folder", held->folder[0] != '\0' ? held->folder : NULL);
+	json_text(stdout, "uid", held->key, held->key_len);
 	printf(",\"size\":%" PRIu64, held->size);
-	json_date("arrived", held->date);
-	json_date("held_since", held->held_at);
-	json_string("destination", held->destination);
-	json_string("recipient", held->destination != NULL && held->recipient[0] != '\0' ? held->recipient : NULL);
-	json_string("x_mailhaul_id", held->destination != NULL ? mailhaul_id(show, held, id) : NULL);
-	json_string("reply", reply_of(held));
+	json_date(stdout, "arrived", held->date);
+	json_date(stdout, "held_since", held->held_at);
+	json_string(stdout, "destination", held->destination);
+	json_string(stdout, "recipient", held->destination != NULL && held->recipient[0] != '\0' ? held->recipient : NULL);
+	json_string(stdout, "x_mailhaul_id", held->destination != NULL ? mailhaul_id(show, held, id) : NULL);
+	json_string(stdout, "reply", reply_of(held));
 	printf(",\"attempts\":%u,\"in_doubt\":%s,\"by_hand\":%s", held->attempts, held->in_doubt ? "true" : "false",
 		held->next_try < 0 ? "true" : "false");
-	json_date("next_try", held->next_try > 0 ? held->next_try : 0);
+	json_date(stdout, "next_try", held->next_try > 0 ? held->next_try : 0);
 	putchar('}');
 }
 

@@ -8,7 +8,7 @@ const struct command commands[] = {
 	{"daemon", "", "stay, and haul on schedule", false, true, command_daemon},
 	{"check", "[NAME...]", "test every step, explain, haul nothing", false, true, command_check},
 	{"list", "NAME", "what is there, and what would be hauled", false, true, command_list},
-	{"status", "[--json]", "last success, last error, what waits, is held or in doubt", false, false, command_status},
+	{"status", "[--json] [--watch]", "last success, last error, what waits, is held or in doubt", false, false, command_status},
 	{"held", "list [NAME] | show ID... | retry NAME|ID...|--all | drop ID... [--delete] [--yes]", "messages that a destination refused", true,
 		false, command_held},
 	{"refetch", "NAME --since DATE | UID...", "haul messages again", false, false, command_refetch},

@@ -19,6 +19,7 @@ enum {
 	OPT_NO_PROGRESS,
 	OPT_TRACE,
 	OPT_JSON,
+	OPT_WATCH,
 	OPT_DELETE,
 	OPT_YES,
 	OPT_ALL,
@@ -44,6 +45,7 @@ static const struct rule {
 	{{"no-progress", no_argument, NULL, OPT_NO_PROGRESS}, "run"},
 	{{"trace", required_argument, NULL, OPT_TRACE}, "run, check, list"},
 	{{"json", no_argument, NULL, OPT_JSON}, "status, held list, held show"},
+	{{"watch", no_argument, NULL, OPT_WATCH}, "status"},
 	{{"delete", no_argument, NULL, OPT_DELETE}, "held drop"},
 	{{"yes", no_argument, NULL, OPT_YES}, "held drop, forget"},
 	{{"all", no_argument, NULL, OPT_ALL}, "held retry"},
@@ -108,6 +110,9 @@ static int take_option(struct options *options, int letter)
 		return 0;
 	case OPT_JSON:
 		options->json = true;
+		return 0;
+	case OPT_WATCH:
+		options->watch = true;
 		return 0;
 	case OPT_DELETE:
 		options->delete_at_source = true;

@@ -12,6 +12,7 @@
 
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "state/place.h"
 #include "state/store.h"
 
@@ -157,21 +158,49 @@ static int start_clock(struct state *state, bool read_only, struct error *err)
 	return savepoint_end(state, advance_clock(state, true, err), err);
 }
 
-static int open_existing(struct state *state, bool read_only, struct error *err)
+/* To read even a database that nobody has open, SQLite makes a file beside it, which a full disk has no room for. Without a log there is nothing that
+ * the file would be needed for, as long as nobody begins to write. */
+static int open_unchanging(struct state *state, struct error *err)
 {
-	bool suspect = !read_only && has_log(state);
+	struct str uri = {0};
+	int result;
 
-	if (database_open(state, "state.db", read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, err) < 0)
+	str_add_text(&uri, "file:");
+	for (const char *at = state->dir; *at != '\0'; at++)
+		str_addf(&uri, strchr("?#%", *at) != NULL ? "%%%02X" : "%c", (unsigned char)*at);
+	str_add_text(&uri, "/state.db?immutable=1");
+	database_close(state);
+	result = sqlite3_open_v2(
+		uri.data, &state->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, state->reserve.name);
+	str_done(&uri);
+	if (result != SQLITE_OK)
+		return sql_failed(state, err);
+	return schema_upgrade(state, true, err) < 0 ? -1 : start_clock(state, true, err);
+}
+
+static int open_to_read(struct state *state, struct error *err)
+{
+	bool opened = database_open(state, "state.db", SQLITE_OPEN_READONLY, err) == 0 && schema_upgrade(state, true, err) == 0 &&
+		      start_clock(state, true, err) == 0;
+
+	if (!opened && (has_log(state) || open_unchanging(state, err) < 0))
 		return -1;
-	if (!read_only && choose_journal(state, err) < 0)
+	sqlite3_busy_timeout(state->db, 0);
+	return 0;
+}
+
+static int open_to_write(struct state *state, struct error *err)
+{
+	bool suspect = has_log(state);
+
+	if (database_open(state, "state.db", SQLITE_OPEN_READWRITE, err) < 0 || choose_journal(state, err) < 0)
 		return -1;
 	/* 0.1 s for 200000 messages: after a crash that is well spent, at every start it is not. */
 	if (suspect && state_check_file(state, err) < 0)
 		return -1;
-	if (schema_upgrade(state, read_only, err) < 0 || start_clock(state, read_only, err) < 0)
+	if (schema_upgrade(state, false, err) < 0 || start_clock(state, false, err) < 0)
 		return -1;
-	if (!read_only)
-		shrink_prepare(state);
+	shrink_prepare(state);
 	sqlite3_busy_timeout(state->db, 0);
 	return 0;
 }
@@ -189,7 +218,7 @@ static int open_or_build(struct state *state, bool read_only, bool *ret_new, str
 	/* Without it what is accepted while the disk fills up could not be recorded, and would be delivered again. */
 	if (!read_only && reserve_make(&state->reserve) < 0)
 		return sql_disk_is_full(state, errno, err);
-	if (open_existing(state, read_only, err) < 0)
+	if ((read_only ? open_to_read(state, err) : open_to_write(state, err)) < 0)
 		return -1;
 	state->reserve.armed = true;
 	*ret_new = !found;

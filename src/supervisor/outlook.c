@@ -1,15 +1,23 @@
 #include "supervisor/outlook.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
+#include "base/mem.h"
 #include "base/str.h"
-#include "config/config.h"
 #include "supervisor/attendant.h"
 #include "supervisor/roster.h"
 
 #define NS_PER_S INT64_C(1000000000)
+#define OUTLOOK_MAX (1024u * 1024) /* bytes: of many more mailboxes than can be served */
+
+/* -- the daemon's side -- */
 
 static int64_t wall_of(int64_t boottime_ns)
 {
@@ -38,4 +46,62 @@ void outlook_write(const struct roster *roster, int64_t started_s, bool (*is_len
 	for (unsigned i = 0; i < roster->count; i++)
 		if (!roster->posts[i]->gone)
 			write_post(roster->posts[i], is_lent(context, roster->posts[i]->mailbox->name), out);
+}
+
+/* -- the command's side -- */
+
+static bool read_line(struct outlook *outlook, const char *line)
+{
+	struct outlook_mailbox mailbox;
+
+	if (sscanf(line, "daemon\t%ld\t%" SCNd64, &outlook->pid, &outlook->started_s) == 2)
+		return true;
+	if (sscanf(line, "mailbox\t%64[^\t]\t%15[^\t]\t%" SCNd64 "\t%" SCNd64, mailbox.name, mailbox.doing, &mailbox.since_s, &mailbox.next_s) != 4)
+		return false;
+	outlook->mailboxes = xreallocarray(outlook->mailboxes, outlook->count + 1, sizeof(mailbox));
+	outlook->mailboxes[outlook->count++] = mailbox;
+	return true;
+}
+
+static bool read_lines(struct outlook *outlook, char *text)
+{
+	char *rest = NULL;
+
+	for (const char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
+		if (!read_line(outlook, line))
+			return false;
+	return outlook->pid != 0;
+}
+
+bool outlook_read(int fd_take, struct outlook *ret_outlook)
+{
+	const void *bytes;
+	struct str text = {0};
+	size_t len;
+	bool makes_sense;
+
+	*ret_outlook = (struct outlook){0};
+	if (fd_take < 0 || fs_map_sealed(fd_take, OUTLOOK_MAX, &bytes, &len, NULL) < 0)
+		return false;
+	str_add(&text, bytes, len);
+	if (bytes != NULL)
+		munmap((void *)(uintptr_t)bytes, len);
+	str_add_byte(&text, '\n');
+	makes_sense = read_lines(ret_outlook, text.data);
+	str_done(&text);
+	return makes_sense;
+}
+
+const struct outlook_mailbox *outlook_find(const struct outlook *outlook, const char *name)
+{
+	for (size_t i = 0; i < outlook->count; i++)
+		if (strcmp(outlook->mailboxes[i].name, name) == 0)
+			return &outlook->mailboxes[i];
+	return NULL;
+}
+
+void outlook_done(struct outlook *outlook)
+{
+	free(outlook->mailboxes);
+	*outlook = (struct outlook){0};
 }

@@ -5,14 +5,31 @@
 #define MAILHAUL_SUPERVISOR_OUTLOOK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "config/config.h"
 
 struct roster;
 struct str;
 
-#define OUTLOOK_MAX (1024u * 1024) /* bytes: of many more mailboxes than can be served */
+struct outlook_mailbox {
+	char name[NAME_BYTES], doing[16];
+	int64_t since_s, next_s;
+};
+struct outlook {
+	long pid;
+	int64_t started_s;
+	struct outlook_mailbox *mailboxes;
+	size_t count;
+};
 
-/* is_lent: has a command claimed this mailbox? */
 void outlook_write(const struct roster *roster, int64_t started_s, bool (*is_lent)(void *, const char *name), void *context, struct str *out);
+
+/* A sealed memory file of such lines; takes fd. False: there is none (-1), or it is nonsense. outlook_done in any case. */
+bool outlook_read(int fd_take, struct outlook *ret_outlook);
+/* NULL: the daemon does not serve it. */
+const struct outlook_mailbox *outlook_find(const struct outlook *outlook, const char *name);
+void outlook_done(struct outlook *outlook);
 
 #endif

@@ -96,6 +96,10 @@ PY
   TARPIT=$(cat "$DIR/tarpit-port")
 }
 
+watched_more() {
+  [ "$(wc -l <"$DIR/watched")" -gt "$1" ]
+}
+
 on_schedule() {
   configure "anna:$IMAP_PORT" "ben:$IMAP_PORT" "carla:$IMAP_PORT:1h" "pit1:$TARPIT" "pit2:$TARPIT" "pit3:$TARPIT"
   daemon_start
@@ -115,6 +119,19 @@ on_schedule() {
   check "the watchdog is fed" grep -q '^WATCHDOG=1' "$DIR/notified"
   wait_until 30 grep -Eq '^STATUS=6 mailboxes, .*failing: pit' "$DIR/notified"
   check "STATUS= names those that fail" grep -Eq '^STATUS=6 mailboxes, .*failing: pit' "$DIR/notified"
+  mailhaul --config "$DIR/config.yaml" status --watch >"$DIR/watched" 2>&1 &
+  WATCHER=$!
+  wait_until 10 grep -q '^pit3' "$DIR/watched"
+  check "status: the daemon, and when carla is polled next" grep -Pzq "daemon, process $DAEMON, running since(.*\n)*carla\n  next poll +20" "$DIR/watched"
+  expect "status --json: the same" 1 "\"daemon\":.\"process\":$DAEMON,.*\"name\":\"carla\",\"enabled\":true,\"doing\":\"resting\".*\"next_poll\":\"20" \
+    mailhaul --config "$DIR/config.yaml" status --json
+  before=$(wc -l <"$DIR/watched")
+  put carla
+  expect "run beside the daemon" 0 '' mailhaul --config "$DIR/config.yaml" run carla
+  check "run beside the daemon: the message is there when it leaves" arrived_is "$DIR/carla" $((COUNT + 2))
+  wait_until 10 watched_more "$before"
+  check "status --watch: shows it again when something has happened" watched_more "$before"
+  kill $WATCHER
   expect "a second daemon" 75 "another daemon, process $DAEMON" mailhaul --config "$DIR/config.yaml" daemon
 }
 

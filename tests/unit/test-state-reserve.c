@@ -165,6 +165,27 @@ static void nothing_begins_without_room_for_it(void **ctx)
 	assert_int_equal(access(reserve_path, F_OK), 0);
 }
 
+/* What there is can be looked at: nobody has it open, and for the file that SQLite would like to make there is no room. */
+static void a_full_disk_can_be_read(void **ctx)
+{
+	struct fixture *f = *ctx;
+	bool is_new;
+
+	plan_uids(f, 1, 3, 1);
+	state_close(f->state);
+	disk = FULL;
+	disk_error = ENOSPC;
+	f->state = state_open(f->dir, true, &is_new, &f->error);
+	if (f->state == NULL)
+		fail_msg("%s", f->error.text);
+	assert_int_equal(number(f, "SELECT count(*) FROM message"), 3);
+	state_close(f->state);
+	disk = ROOM;
+	f->state = state_open(f->dir, false, &is_new, &f->error); /* and goes on when there is room */
+	assert_non_null(f->state);
+	assert_int_equal(number(f, "SELECT count(*) FROM message"), 3);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -174,6 +195,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_reserve_of_another_size_is_made_anew, begin, end),
 		cmocka_unit_test_setup_teardown(a_part_that_cannot_be_written_is_undone, begin, end),
 		cmocka_unit_test_setup_teardown(nothing_begins_without_room_for_it, begin, end),
+		cmocka_unit_test_setup_teardown(a_full_disk_can_be_read, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
