@@ -216,6 +216,7 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-identity.c \
 	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \
+	src/supervisor/attendant-stock.c \
 	src/supervisor/attendant.c \
 	src/supervisor/attendant.h \
 	src/supervisor/child.c \
@@ -231,10 +232,14 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/destinations.h \
 	src/supervisor/health.c \
 	src/supervisor/health.h \
+	src/supervisor/herald.c \
+	src/supervisor/herald.h \
 	src/supervisor/ledger.c \
 	src/supervisor/ledger.h \
 	src/supervisor/lock.c \
 	src/supervisor/lock.h \
+	src/supervisor/metrics.c \
+	src/supervisor/metrics.h \
 	src/supervisor/notify.c \
 	src/supervisor/notify.h \
 	src/supervisor/once.c \
@@ -244,6 +249,7 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/privileges.c \
 	src/supervisor/privileges.h \
 	src/supervisor/program.c \
+	src/supervisor/program.h \
 	src/supervisor/progress.c \
 	src/supervisor/progress.h \
 	src/supervisor/reload.c \

@@ -87,6 +87,7 @@ FLOW_TESTS = \
 	tests/flow/test-control \
 	tests/flow/test-decisions \
 	tests/flow/test-destinations \
+	tests/flow/test-herald \
 	tests/flow/test-identity \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \

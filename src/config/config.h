@@ -108,6 +108,8 @@ struct config {
 	uint32_t max_workers;  /* 0: number of mailboxes, at most 1000 */
 	uint32_t max_per_host; /* sessions at the same time; not for servers on this machine */
 	enum log_format log_format;
+	char **notify_command; /* NULL: none */
+	char *metrics_file;    /* absolute; NULL: none */
 	struct mailbox_config *mailboxes;
 	size_t mailbox_count;
 	struct dest_config *destinations;

@@ -41,6 +41,10 @@ static const struct schema_key top_keys[] = {
 	 .doc = "sessions at the same time with one server; a server on this machine has no such limit"},
 	{.name = "log", .type = &type_word, FIELD(struct config, log_format), .words = log_words,
 	 .doc = "form of the log; by default journal under systemd, else text"},
+	{.name = "notify_command", .type = &type_argv, FIELD(struct config, notify_command),
+	 .doc = "program and arguments that are run when something has become worse or better; what that is stands on its standard input"},
+	{.name = "metrics_file", .type = &type_path, FIELD(struct config, metrics_file),
+	 .doc = "file that says in the text format of Prometheus how the mailboxes are"},
 };
 
 /* Where and how to log in: the same for what mail comes from and goes to. */

@@ -46,6 +46,16 @@ static int count_settled(struct state *state, int64_t mailbox_id, struct mailbox
 	return 0;
 }
 
+int state_undelivered(struct state *state, int64_t mailbox_id, struct mailbox_counts *ret_counts, struct error *err)
+{
+	struct mailbox_counts counts = {0};
+
+	if (count_undelivered(state, mailbox_id, &counts, err) < 0)
+		return -1;
+	*ret_counts = counts;
+	return 0;
+}
+
 int state_counts(struct state *state, int64_t mailbox_id, struct mailbox_counts *ret_counts, struct error *err)
 {
 	struct mailbox_counts counts = {0};

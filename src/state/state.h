@@ -193,6 +193,8 @@ struct mailbox_counts {
 	uint64_t baseline;
 	int64_t next_try; /* of the undelivered: the earliest; 0: at once; -1: none waits, or only for a decision */
 };
+/* The first three and next_try alone, which costs next to nothing. */
+int state_undelivered(struct state *state, int64_t mailbox_id, struct mailbox_counts *ret_counts, struct error *err);
 int state_counts(struct state *state, int64_t mailbox_id, struct mailbox_counts *ret_counts, struct error *err);
 struct held_message {
 	uint64_t id;

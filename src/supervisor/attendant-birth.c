@@ -222,8 +222,10 @@ static int go_on(struct attendant *attendant, struct error *err)
 	return result > 0 ? attendant_give_birth(attendant, err) : result;
 }
 
-static void on_command_end(struct attendant *attendant)
+static void on_command_end(void *context)
 {
+	struct attendant *attendant = context;
+
 	if (go_on(attendant, &attendant->result) == 0)
 		return;
 	attendant->over = true;
@@ -240,8 +242,15 @@ static int run_password_command(struct attendant *attendant, const struct passwo
 	}
 	/* What it leaves running, say an agent, may keep the other end: the worker takes what is there, and does not wait for more. */
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	result = program_start(attendant, &attendant->command, password->command, NULL, NULL, (const int[3]){null, ends[1], STDERR_FILENO},
-		PASSWORD_COMMAND_S * deadline_factor(), on_command_end, err);
+	result = program_start(attendant->service, &attendant->command,
+		&(struct program_call){
+			.argv = password->command,
+			.stdio = {null, ends[1], STDERR_FILENO},
+			.deadline_s = PASSWORD_COMMAND_S * deadline_factor(),
+			.ended = on_command_end,
+			.context = attendant,
+		},
+		err);
 	close(null);
 	close(ends[1]);
 	if (result < 0)

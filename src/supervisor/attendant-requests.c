@@ -183,8 +183,10 @@ static void answer_exit(struct attendant *attendant)
 	attendant_send(attendant, &answer, NULL, 0);
 }
 
-static void on_mda_end(struct attendant *attendant)
+static void on_mda_end(void *context)
 {
+	struct attendant *attendant = context;
+
 	if (attendant->command.asked)
 		answer_exit(attendant);
 }
@@ -236,8 +238,16 @@ static int run_mda(
 		return error_errno(err, SCOPE_PROGRAM, "cannot make a pipe");
 	}
 	/* What it prints is for the operator, so both outputs go the same way. The worker keeps the deadline; ours is for one that closed them and stays. */
-	result = program_start(attendant, &attendant->command, argv, sender, recipient, (const int[3]){input, ends[1], ends[1]},
-		deadline_factor() * (dest->server.timeout_s != 0 ? dest->server.timeout_s : MDA_S) + MDA_GRACE_S, on_mda_end, err);
+	result = program_start(attendant->service, &attendant->command,
+		&(struct program_call){
+			.argv = argv,
+			.variables = {{"SENDER", sender}, {"RECIPIENT", recipient}},
+			.stdio = {input, ends[1], ends[1]},
+			.deadline_s = deadline_factor() * (dest->server.timeout_s != 0 ? dest->server.timeout_s : MDA_S) + MDA_GRACE_S,
+			.ended = on_mda_end,
+			.context = attendant,
+		},
+		err);
 	if (result == 0) {
 		attendant_send(attendant, &(struct record){.kind = REC_STARTED}, &ends[0], 1);
 	} else if (attendant->command.child.pid > 0) {

@@ -57,6 +57,7 @@ int attendant_apply(struct attendant *attendant, const struct record *record, in
 		return -1;
 	if (record->kind == REC_OUTCOME && record->verdict == VERDICT_ACCEPTED) { /* both stored when the session ends */
 		attendant->mailbox_state.last_mail = now;
+		attendant->deliveries++;
 		attendant->accepted |= UINT64_C(1) << attendant->job.targets[record->index].dest;
 	}
 	return attendant_refusal(attendant, record, now, ret_end, err);
@@ -413,6 +414,8 @@ int attendant_start(
 		result = error_set(err, ERR_REFUSED, SCOPE_MAILBOX, "%s", attendant->mailbox_state.stopped);
 	if (result == 0 && service->mode == JOB_HAUL)
 		result = drop_removed_targets(attendant, err);
+	if (result == 0)
+		result = attendant_recall_stock(attendant, err);
 	if (result == 0)
 		result = attendant_make_job(attendant, err);
 	if (result == 0)

@@ -14,10 +14,13 @@
 #include "config/config.h"
 #include "spawner/spawner.h"
 #include "state/state.h"
+#include "supervisor/program.h"
 #include "supervisor/progress.h"
 
 struct attendant;
+struct herald;
 struct ledger;
+struct metrics;
 struct roster;
 
 /* What all attendants of a supervisor share; borrowed. */
@@ -35,7 +38,9 @@ struct service {
 	void (*finished)(struct service *, struct attendant *, const struct error *);
 	void (*progress)(struct service *); /* some attendant has more of it; NULL: nobody watches */
 	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
-	struct roster *roster; /* of those that are served; NULL: it is not there yet */
+	struct herald *herald;   /* NULL: nobody is told */
+	struct metrics *metrics; /* NULL: nobody counts */
+	struct roster *roster;   /* of those that are served; NULL: it is not there yet */
 	int exit_code;
 	bool hurried;       /* somebody wants us to leave */
 	bool short_of_room; /* the reserve of the state is spent */
@@ -59,14 +64,6 @@ int service_watch_signal(struct service *service, int number, sd_event_signal_ha
 /* state_shrink, so many times at most: each takes some milliseconds. */
 void service_shrink(struct service *service, unsigned calls);
 
-struct program {
-	struct child child; /* pid 0: none is running */
-	sd_event_source *exit_event, *deadline;
-	int status;        /* exit status, 128 + signal once it has ended */
-	bool ended, asked; /* asked: the worker waits for the answer */
-	bool late;         /* it was killed at its deadline */
-};
-
 struct attendant {
 	struct service *service;
 	const struct config *config; /* of the time when it started; the service may have another by now */
@@ -78,8 +75,11 @@ struct attendant {
 	struct job job;
 	struct host_facts host_facts; /* as the worker has reported them, or as it was told */
 	bool insistent;               /* back-offs of its destinations are not obeyed: each is tried once */
-	/* Destinations of the job, bit i is number i: failed in this session; accepted mail that is not noted yet; as noted, for the log. */
-	uint64_t failed, accepted, recovered;
+	/* Destinations of the job, bit i is number i: failed in this session; accepted mail that is not noted yet; as noted, for the log, and for those who
+	 * were told that they had failed. */
+	uint64_t failed, accepted, recovered, relieved;
+	uint64_t held;       /* messages of the mailbox, when they were last counted */
+	uint64_t deliveries; /* accepted, and not counted yet */
 	bool rested;         /* some destination was left out */
 	uint64_t credential; /* fingerprint of the mailbox's password; 0: a program has given it to the worker */
 	int lock_fd, channel_fd;
@@ -121,6 +121,10 @@ void attendant_stop(struct attendant *attendant); /* leave at the next message b
 void attendant_kill(struct attendant *attendant); /* now */
 /* What the session has learned about the server, if anything. Inside a transaction. */
 int attendant_store_facts(const struct attendant *attendant, int64_t now, struct error *err);
+/* attendant-stock.c; at the beginning: what it had */
+int attendant_recall_stock(struct attendant *attendant, struct error *err);
+/* Between messages, and at the end: says so if more or fewer are held, and has the deliveries counted. */
+void attendant_take_stock(struct attendant *attendant);
 void attendant_unlock(struct attendant *attendant); /* its session is over, and recorded: somebody else may have the mailbox */
 void attendant_free(struct attendant *attendant);
 
@@ -149,10 +153,5 @@ int attendant_nonsense(struct error *err, const char *what); /* the worker asked
 int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err);
 /* attendant-refusal.c */
 int attendant_refusal(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err);
-/* program.c */
-int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient,
-	const int stdio[3], double deadline_s, void (*ended)(struct attendant *), struct error *err);
-void program_kill(struct program *program); /* its whole process group */
-void program_done(struct program *program);
 
 #endif

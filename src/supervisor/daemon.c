@@ -1,6 +1,7 @@
 #include "supervisor/daemon.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sysexits.h>
@@ -13,7 +14,9 @@
 #include "supervisor/control.h"
 #include "supervisor/credential.h"
 #include "supervisor/destinations.h"
+#include "supervisor/herald.h"
 #include "supervisor/lock.h"
+#include "supervisor/metrics.h"
 #include "supervisor/notify.h"
 #include "supervisor/reload.h"
 #include "supervisor/roster.h"
@@ -265,14 +268,17 @@ static void report_unkillable(struct post *post)
 {
 	struct log log = log_of(post);
 	struct attendant *attendant = post->attendant;
+	char text[200];
 
 	if (attendant->killed_ns == 0 || attendant->reported || clock_monotonic_ns() - attendant->killed_ns < scaled_ns(UNKILLABLE_S))
 		return;
 	attendant->reported = true;
-	log_say(&log, LEVEL_ERROR, "worker_unkillable",
+	snprintf(text, sizeof(text),
 		"process %ld was killed and does not end, which is a matter of the kernel, often of a dead network file system; the mailbox waits "
 		"for it",
 		(long)attendant->worker.pid);
+	log_say(&log, LEVEL_ERROR, "worker_unkillable", "%s", text);
+	herald_tell(attendant->service, "worker_unkillable", post->mailbox->name, NULL, text);
 }
 
 static void try_new_password(struct daemon *daemon, struct post *post)
@@ -292,12 +298,14 @@ static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 	for (unsigned i = 0; i < daemon->roster.count; i++) {
 		struct post *post = daemon->roster.posts[i];
 
-		if (post->attendant != NULL)
+		if (post->attendant != NULL) {
 			report_unkillable(post);
-		else if (post->state == POST_RESTING && post->refused)
+			attendant_take_stock(post->attendant);
+		} else if (post->state == POST_RESTING && post->refused)
 			try_new_password(daemon, post);
 	}
 	drop_former(daemon);
+	metrics_write(daemon->service->metrics);
 	roster_fill(&daemon->roster);
 	sd_event_source_set_time_relative(source, (uint64_t)scaled_ns(ROUND_S) / 1000);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -469,6 +477,7 @@ void daemon_start(struct daemon *daemon)
 	for (unsigned i = 0; i < daemon->roster.count; i++)
 		schedule_first(daemon, daemon->roster.posts[i]);
 	log_say(NULL, LEVEL_NOTICE, "daemon_started", "%s is in force, with %u mailboxes", daemon->service->config->file, daemon->roster.count);
+	metrics_write(daemon->service->metrics);
 	notify_ready();
 	notify_status(&daemon->roster);
 }

@@ -6,6 +6,7 @@
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
 #include "supervisor/health.h"
+#include "supervisor/herald.h"
 
 bool destination_rests(struct service *service, const char *name, int64_t *ret_until_s)
 {
@@ -82,7 +83,7 @@ int destinations_note_failure(struct attendant *attendant, unsigned index, const
 	if (store_failure(attendant, name, why, &before, &after, err) < 0)
 		return -1;
 	attendant->failed |= UINT64_C(1) << index;
-	health_log_failure(name, &before, &after, attendant->service->attended);
+	herald_destination_failed(attendant->service, name, &before, &after);
 	return 0;
 }
 
@@ -92,10 +93,10 @@ int destinations_note_accepted(struct attendant *attendant, struct error *err)
 	const struct error well = {0};
 	uint64_t accepted = attendant->accepted & ~attendant->failed;
 
-	attendant->recovered = 0;
+	attendant->recovered = attendant->relieved = 0;
 	for (unsigned i = 0; i < attendant->job.destination_count; i++) {
 		const char *name = attendant->job.destinations[i].name;
-		struct destination_state destination;
+		struct destination_state destination, before;
 
 		if ((accepted >> i & 1) == 0)
 			continue;
@@ -103,7 +104,10 @@ int destinations_note_accepted(struct attendant *attendant, struct error *err)
 			return -1;
 		if (destination.failures != 0)
 			attendant->recovered |= UINT64_C(1) << i;
+		before = destination;
 		health_note_destination(&destination, &well, clock_wall_s(), 0);
+		if (health_destination_news(&before, &destination) == NEWS_BETTER)
+			attendant->relieved |= UINT64_C(1) << i;
 		if (state_destination_store(state, name, &destination, err) < 0)
 			return -1;
 	}
@@ -117,7 +121,7 @@ void destinations_log_accepted(struct attendant *attendant)
 		struct destination_state destination;
 
 		if ((attendant->recovered >> i & 1) != 0 && state_destination_load(attendant->service->state, name, &destination, NULL) == 0)
-			health_log_recovery(name, &destination);
+			herald_destination_recovered(attendant->service, name, &destination, (attendant->relieved >> i & 1) != 0);
 	}
 	attendant->recovered = 0;
 	attendant->accepted = 0;

@@ -49,13 +49,53 @@ bool health_is_news(const char *before, const char *after)
 	}
 }
 
+#define LASTING 4 /* attempts: some minutes by the clock of the network */
+
+static bool is_grave(unsigned failures, int kind)
+{
+	bool passes = kind == ERR_TEMP || kind == ERR_PROTO || kind == ERR_TLS;
+
+	return failures >= (passes ? LASTING : 1);
+}
+
+static enum news compare(bool was_grave, bool is_grave_now, const char *before, const char *after)
+{
+	if (!is_grave_now)
+		return was_grave ? NEWS_BETTER : NEWS_NONE;
+	return !was_grave || health_is_news(before, after) ? NEWS_WORSE : NEWS_NONE;
+}
+
+enum news health_news(const struct mailbox_state *before, const struct mailbox_state *after)
+{
+	return compare(is_grave(before->failures, before->last_error_kind), is_grave(after->failures, after->last_error_kind), before->last_error,
+		after->last_error);
+}
+
+enum news health_destination_news(const struct destination_state *before, const struct destination_state *after)
+{
+	return compare(is_grave(before->failures, before->last_error_kind), is_grave(after->failures, after->last_error_kind), before->last_error,
+		after->last_error);
+}
+
+char *health_words(char out[HEALTH_WORDS_BYTES], const struct mailbox_state *mailbox)
+{
+	char since[24];
+
+	snprintf(out, HEALTH_WORDS_BYTES, "%s since %s: %s", mailbox->last_error_kind == ERR_AUTH ? "needs a new password" : "fails",
+		clock_iso8601(since, mailbox->error_since), mailbox->last_error);
+	return out;
+}
+
 void health_log(const struct mailbox_state *before, const struct mailbox_state *after, bool attended, const struct log *log, const struct error *err)
 {
 	bool is_news = attended || health_is_news(before->last_error, after->last_error);
+	char words[HEALTH_WORDS_BYTES];
 
 	if (err->kind != ERR_NONE && err->scope == SCOPE_DESTINATION)
 		is_news = false; /* said once for all mailboxes that deliver there */
-	if (err->kind != ERR_NONE)
+	if (err->kind == ERR_AUTH && err->scope == SCOPE_MAILBOX)
+		log_say(log, is_news ? LEVEL_WARNING : LEVEL_INFO, "mailbox_failed", "%s", health_words(words, after));
+	else if (err->kind != ERR_NONE)
 		log_say(log, is_news ? LEVEL_WARNING : LEVEL_INFO, "mailbox_failed", "%s", err->text);
 	else if (before->failures != 0)
 		log_say(log, LEVEL_NOTICE, "mailbox_recovered", "works again; the last error was: %s", before->last_error);

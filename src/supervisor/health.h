@@ -16,6 +16,13 @@ struct mailbox_state;
 void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t random);
 /* The same trouble in the same words, or in words that differ only in numbers (how long the server took to say no)? */
 bool health_is_news(const char *before, const char *after);
+/* For somebody who is called, not for the log. What a server or the network does for a while is none of it: that has to last for a few attempts. */
+enum news { NEWS_NONE, NEWS_WORSE, NEWS_BETTER };
+enum news health_news(const struct mailbox_state *before, const struct mailbox_state *after);
+enum news health_destination_news(const struct destination_state *before, const struct destination_state *after);
+/* What is wrong with it, and since when: "needs a new password since ...: words of the server". Returns out. */
+#define HEALTH_WORDS_BYTES 320
+char *health_words(char out[HEALTH_WORDS_BYTES], const struct mailbox_state *mailbox);
 /* One line per change of state: a warning when it is news, or when a person is watching. */
 void health_log(const struct mailbox_state *before, const struct mailbox_state *after, bool attended, const struct log *log, const struct error *err);
 

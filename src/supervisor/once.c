@@ -13,6 +13,8 @@
 #include "supervisor/attendant.h"
 #include "supervisor/credential.h"
 #include "supervisor/destinations.h"
+#include "supervisor/herald.h"
+#include "supervisor/metrics.h"
 #include "supervisor/progress.h"
 #include "supervisor/roster.h"
 #include "supervisor/schedule.h"
@@ -140,7 +142,10 @@ static void on_idle(void *context)
 
 	if (roster_has_waiting(&once->roster))
 		service_note_exit_code(once->service, EX_TEMPFAIL); /* interrupted before these had their turn */
-	sd_event_exit(once->service->event, 0);
+	if (herald_is_busy(once->service->herald))
+		herald_when_idle(once->service->herald, on_idle, once);
+	else
+		sd_event_exit(once->service->event, 0);
 }
 
 static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
@@ -212,6 +217,8 @@ void once_free(struct once *once)
 	if (once == NULL)
 		return;
 	progress_clear();
+	if (once->service->mode == JOB_HAUL)
+		metrics_write(once->service->metrics);
 	if (once->service->progress != NULL)
 		progress_finish(&once->past, once->started_ns);
 	roster_done(&once->roster);

@@ -1,3 +1,5 @@
+#include "supervisor/program.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,32 +16,31 @@ static const char *const passed_on[] = {"PATH", "HOME", "USER", "LOGNAME", "SHEL
 	"XDG_CONFIG_HOME", "XDG_DATA_HOME", "GPG_AGENT_INFO", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "PASSWORD_STORE_DIR", "TMPDIR"};
 
 struct ending {
-	struct attendant *attendant;
 	struct program *program;
-	void (*ended)(struct attendant *);
+	void (*ended)(void *);
+	void *context;
 };
 
-static char **make_environment(const char *sender, const char *recipient)
+static void add_variable(char ***list, const char *name, const char *value)
+{
+	char *entry = xasprintf("%s=%s", name, value);
+
+	strv_add(list, entry);
+	free(entry);
+}
+
+static char **make_environment(const struct program_call *call)
 {
 	char **list = xcalloc(1, sizeof(*list));
 
 	for (size_t i = 0; i < ARRAY_SIZE(passed_on); i++) {
 		const char *value = getenv(passed_on[i]);
 
-		if (value == NULL)
-			continue;
-		char *entry = xasprintf("%s=%s", passed_on[i], value);
-		strv_add(&list, entry);
-		free(entry);
+		if (value != NULL)
+			add_variable(&list, passed_on[i], value);
 	}
-	if (sender != NULL) {
-		char *entry = xasprintf("SENDER=%s", sender);
-		strv_add(&list, entry);
-		free(entry);
-		entry = xasprintf("RECIPIENT=%s", recipient);
-		strv_add(&list, entry);
-		free(entry);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(call->variables) && call->variables[i][0] != NULL; i++)
+		add_variable(&list, call->variables[i][0], call->variables[i][1]);
 	return list;
 }
 
@@ -57,7 +58,7 @@ static int on_exit_of_program(sd_event_source *source, const siginfo_t *info, vo
 	ending.program->ended = true;
 	ending.program->child.pid = 0;
 	ending.program->deadline = sd_event_source_disable_unref(ending.program->deadline);
-	ending.ended(ending.attendant);
+	ending.ended(ending.context);
 	return 0;
 }
 
@@ -72,27 +73,26 @@ static int on_deadline_of_program(sd_event_source *source, uint64_t when_us, voi
 	return 0;
 }
 
-int program_start(struct attendant *attendant, struct program *program, char *const *argv, const char *sender, const char *recipient,
-	const int stdio[3], double deadline_s, void (*ended)(struct attendant *), struct error *err)
+int program_start(struct service *service, struct program *program, const struct program_call *call, struct error *err)
 {
-	char **environment = make_environment(sender, recipient);
+	char **environment = make_environment(call);
 	struct ending *ending;
 	int result;
 
 	program_done(program);
-	result = spawner_helper(attendant->service->spawner, argv, environment, stdio, &program->child, err);
+	result = spawner_helper(service->spawner, call->argv, environment, call->stdio, &program->child, err);
 	strv_free(environment);
 	if (result < 0)
 		return -1;
 	ending = xmalloc(sizeof(*ending));
-	*ending = (struct ending){attendant, program, ended};
-	if (child_watch(attendant->service->event, &program->exit_event, program->child.pidfd, on_exit_of_program, ending) < 0) {
+	*ending = (struct ending){program, call->ended, call->context};
+	if (child_watch(service->event, &program->exit_event, program->child.pidfd, on_exit_of_program, ending) < 0) {
 		free(ending);
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a program");
 	}
 	sd_event_source_set_destroy_callback(program->exit_event, free);
-	if (deadline_s > 0 && sd_event_add_time_relative(attendant->service->event, &program->deadline, CLOCK_MONOTONIC, (uint64_t)(deadline_s * 1e6),
-				      100000, on_deadline_of_program, program) < 0)
+	if (call->deadline_s > 0 && sd_event_add_time_relative(service->event, &program->deadline, CLOCK_MONOTONIC,
+					    (uint64_t)(call->deadline_s * 1e6), 100000, on_deadline_of_program, program) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a program");
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "supervisor/attendant.h"
 #include "supervisor/destinations.h"
 #include "supervisor/health.h"
+#include "supervisor/herald.h"
 #include "supervisor/ledger.h"
 #include "supervisor/lock.h"
 #include "supervisor/progress.h"
@@ -59,7 +60,7 @@ static int record_end(
 		}
 		service_state_failed(service, &problem);
 	}
-	health_log(&before, mailbox, service->attended, log, err);
+	herald_mailbox(service, log, &before, mailbox, err);
 	if (attendant != NULL)
 		destinations_log_accepted(attendant);
 	return 0;
@@ -106,6 +107,7 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 		finish_later(attendant);
 		return;
 	}
+	attendant_take_stock(attendant);
 	attendant_unlock(attendant);
 	post->attendant = NULL;
 	post->state = POST_RESTING;

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "base/mem.h"
 #include "state/marker.h"
 #include "supervisor/attendant.h"
+#include "supervisor/herald.h"
 #include "supervisor/progress.h"
 #include "supervisor/roster.h"
 
@@ -109,13 +111,16 @@ void service_state_failed(struct service *service, const struct error *err)
 
 void service_disk_is_full(struct service *service)
 {
+	char text[300];
+
 	if (service->short_of_room)
 		return;
 	service->short_of_room = true;
 	progress_clear();
-	log_say(NULL, LEVEL_ERROR, "disk_full",
-		"the disk that holds %s is full: what is on its way is finished and recorded; make room, and mailhaul goes on",
+	snprintf(text, sizeof(text), "the disk that holds %s is full: what is on its way is finished and recorded; make room, and mailhaul goes on",
 		service->config->state_dir);
+	log_say(NULL, LEVEL_ERROR, "disk_full", "%s", text);
+	herald_tell(service, "disk_full", NULL, NULL, text);
 	service_note_exit_code(service, EX_IOERR);
 	if (service->roster != NULL)
 		roster_stop(service->roster);

@@ -13,7 +13,9 @@
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
 #include "supervisor/daemon.h"
+#include "supervisor/herald.h"
 #include "supervisor/ledger.h"
+#include "supervisor/metrics.h"
 #include "supervisor/once.h"
 #include "supervisor/privileges.h"
 
@@ -103,6 +105,8 @@ static int open_loop(struct supervisor *supervisor, struct error *err)
 	service->ledger = ledger_new(service->event, service->state, on_state_failure, on_shortage, service);
 	if (service->ledger == NULL)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot make a timer");
+	service->herald = herald_new(service);
+	service->metrics = metrics_new(service);
 	return 0;
 }
 
@@ -112,6 +116,8 @@ static void take_down(struct supervisor *supervisor)
 
 	once_free(supervisor->once);
 	daemon_free(supervisor->daemon);
+	herald_free(service->herald);
+	metrics_free(service->metrics);
 	ledger_free(service->ledger);
 	/* Nobody waits for us any more. */
 	if (service->state != NULL && service->mode == JOB_HAUL && !service->hurried && service->exit_code != EX_IOERR)

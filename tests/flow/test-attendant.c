@@ -384,9 +384,9 @@ static void test_does_without_a_folder_that_was_forgotten(void **ctx)
 
 /* -- a program whose worker is gone -- */
 
-static void on_program_end(struct attendant *attendant)
+static void on_program_end(void *context)
 {
-	(void)attendant;
+	(void)context;
 	fail_msg("nobody waits for it any more");
 }
 
@@ -400,8 +400,9 @@ static void test_kills_and_reaps_what_is_given_up(void **ctx)
 
 	assert_int_equal(spawner_start(&spawner, &bench->fixture.error), 0);
 	bench->service.spawner = &spawner;
-	assert_int_equal(
-		program_start(bench->attendant, program, argv, NULL, NULL, (const int[3]){0, 1, 2}, 0, on_program_end, &bench->fixture.error), 0);
+	assert_int_equal(program_start(&bench->service, program, &(struct program_call){.argv = argv, .stdio = {0, 1, 2}, .ended = on_program_end},
+				 &bench->fixture.error),
+		0);
 	pid = program->child.pid;
 	assert_int_equal(kill(pid, 0), 0);
 	program_done(program);

@@ -142,6 +142,43 @@ static void test_news(void **unused)
 		assert_int_equal(health_is_news(cases[i].before, cases[i].after), cases[i].news);
 }
 
+/* Who is called at night is not called for what the network does in a minute; and is told of the end of what he was told of. */
+static void test_who_is_called_and_when(void **unused)
+{
+	static const struct {
+		unsigned failures_before, failures;
+		int kind_before, kind;
+		const char *before, *after;
+		enum news news;
+	} cases[] = {
+		{0, 1, ERR_NONE, ERR_AUTH, "", "refused", NEWS_WORSE},
+		{1, 2, ERR_AUTH, ERR_AUTH, "refused 1", "refused 2", NEWS_NONE},
+		{1, 2, ERR_AUTH, ERR_AUTH, "refused", "locked", NEWS_WORSE},
+		{2, 0, ERR_AUTH, ERR_NONE, "refused", "", NEWS_BETTER},
+		{0, 1, ERR_NONE, ERR_TEMP, "", "no route", NEWS_NONE},
+		{1, 0, ERR_TEMP, ERR_NONE, "no route", "", NEWS_NONE},
+		{3, 4, ERR_TEMP, ERR_TEMP, "no route", "no route", NEWS_WORSE},
+		{4, 5, ERR_TEMP, ERR_TEMP, "no route", "no route", NEWS_NONE},
+		{9, 0, ERR_TEMP, ERR_NONE, "no route", "", NEWS_BETTER},
+		{1, 2, ERR_TEMP, ERR_AUTH, "no route", "refused", NEWS_WORSE},
+		{0, 1, ERR_NONE, ERR_REFUSED, "", "stopped", NEWS_WORSE},
+		{0, 1, ERR_NONE, ERR_LOCAL, "", "crashed", NEWS_WORSE},
+		{0, 1, ERR_NONE, ERR_TLS, "", "expired", NEWS_NONE},
+		{0, 0, ERR_NONE, ERR_REFUSED, "", "one message", NEWS_NONE},
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct mailbox_state before = {.failures = cases[i].failures_before, .last_error_kind = cases[i].kind_before};
+		struct mailbox_state after = {.failures = cases[i].failures, .last_error_kind = cases[i].kind};
+
+		strcpy(before.last_error, cases[i].before);
+		strcpy(after.last_error, cases[i].after);
+		if (health_news(&before, &after) != cases[i].news)
+			fail_msg("case %zu", i);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -151,6 +188,7 @@ int main(void)
 		cmocka_unit_test(test_single_messages_and_folders_are_no_failure),
 		cmocka_unit_test(test_destinations_back_off_until_they_accept),
 		cmocka_unit_test(test_news),
+		cmocka_unit_test(test_who_is_called_and_when),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
