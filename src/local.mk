@@ -113,6 +113,7 @@ src_libmailhaul_a_SOURCES = \
 	src/source/imap-command.c \
 	src/source/imap-dispose.c \
 	src/source/imap-fetch.c \
+	src/source/imap-idle.c \
 	src/source/imap-list.c \
 	src/source/imap-login.c \
 	src/source/imap-parse.c \
@@ -164,6 +165,8 @@ src_libmailhaul_a_SOURCES = \
 	src/dest/smtp.c \
 	src/dest/smtp.h \
 	src/policy/backoff.c \
+	src/policy/idle.c \
+	src/policy/idle.h \
 	src/policy/policy.c \
 	src/policy/policy.h \
 	src/policy/refusal.c \

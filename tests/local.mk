@@ -29,6 +29,7 @@ UNIT_TESTS = \
 	tests/unit/test-header \
 	tests/unit/test-health \
 	tests/unit/test-held \
+	tests/unit/test-idle \
 	tests/unit/test-imap-parse \
 	tests/unit/test-job \
 	tests/unit/test-lines \
@@ -91,6 +92,7 @@ FLOW_TESTS = \
 	tests/flow/test-identity \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \
+	tests/flow/test-imap-idle \
 	tests/flow/test-imap \
 	tests/flow/test-mda \
 	tests/flow/test-on-refuse \

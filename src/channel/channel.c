@@ -70,6 +70,8 @@ int channel_drain(struct channel *channel, struct error *err)
 				channel->acked = record.seq;
 		} else if (record.kind == REC_STOP) {
 			channel->stop = true;
+		} else if (record.kind == REC_POLL) {
+			channel->poll = true;
 		} else {
 			drop_answer(channel); /* of a request that was given up */
 			memcpy(&channel->answer, &record, record_size(&record));

@@ -19,6 +19,7 @@ struct channel {
 	uint32_t sent;  /* sequence number of the last durable record sent */
 	uint32_t acked; /* all records up to here are on disk */
 	bool stop;      /* the supervisor wants us to leave at the next message boundary */
+	bool poll;      /* it wants us to look for mail now; whoever does so takes it back */
 	bool closed;    /* the supervisor is gone: leave at once */
 	/* One answer to a request (channel_call), kept until it is taken. */
 	bool has_answer;

@@ -24,6 +24,7 @@ static const struct grammar {
 	[REC_DIRECTORY] = {"DIRECTORY", TO_WORKER | WITH_TEXT | WITH_ERROR, 0, 3},
 	[REC_ACK] = {"ACK", TO_WORKER, 0, 0},
 	[REC_STOP] = {"STOP", TO_WORKER, 0, 0},
+	[REC_POLL] = {"POLL", TO_WORKER, 0, 0},
 	[REC_KNOWN] = {"KNOWN", TO_WORKER, 1, 1},
 	[REC_PLANNED] = {"PLANNED", TO_WORKER, 0, 0},
 	[REC_CONNECTED] = {"CONNECTED", TO_WORKER | WITH_TEXT, 1, 1},
@@ -34,6 +35,7 @@ static const struct grammar {
 	[REC_MATCHED] = {"MATCHED", TO_WORKER, 0, 0},
 	[REC_NOTED] = {"NOTED", TO_WORKER, 0, 0},
 	[REC_JUDGED] = {"JUDGED", TO_WORKER, 0, 0},
+	[REC_WATCH] = {"WATCH", TO_WORKER, 0, 0},
 	[REC_CONNECT] = {"CONNECT", FROM_WORKER, 0, 0},
 	[REC_FOLDER] = {"FOLDER", FROM_WORKER, 0, 0},
 	[REC_PLAN] = {"PLAN", FROM_WORKER, 1, 1},
@@ -44,6 +46,8 @@ static const struct grammar {
 	[REC_DESTINATION] = {"DESTINATION", FROM_WORKER | WITH_TEXT | WITH_ERROR, 0, 0},
 	[REC_JUDGE] = {"JUDGE", FROM_WORKER, 0, 0},
 	[REC_VERIFY] = {"VERIFY", FROM_WORKER, 0, 0},
+	[REC_IDLE] = {"IDLE", FROM_WORKER, 0, 0},
+	[REC_BUSY] = {"BUSY", FROM_WORKER, 0, 0},
 	[REC_INTENT] = {"INTENT", FROM_WORKER | DURABLE, 0, 0},
 	[REC_OUTCOME] = {"OUTCOME", FROM_WORKER | DURABLE | WITH_TEXT | WITH_ERROR, 0, 0},
 	[REC_UNFETCHED] = {"UNFETCHED", FROM_WORKER | DURABLE | WITH_TEXT | WITH_ERROR, 0, 0},
@@ -136,7 +140,8 @@ const char *record_check(const struct record *record, size_t received_bytes, uns
 		return "a failure of no destination, or without an error";
 	if (record->kind == REC_RUN)
 		return check_run(record);
-	if (record->kind == REC_HOST && (record->code > 1 || record->verdict > BOUNDARY_UNSAFE || record->targets > UINT32_MAX))
+	if (record->kind == REC_HOST &&
+		(record->code > 1 || record->verdict > BOUNDARY_UNSAFE || record->targets > UINT32_MAX || record->size > UINT32_MAX))
 		return "facts that are none";
 	return NULL;
 }

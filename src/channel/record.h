@@ -19,6 +19,7 @@ enum record_kind {
 	REC_DIRECTORY, /* index: target destination; fds: tmp, new, cur of a Maildir; or none, and why not */
 	REC_ACK,       /* seq: all durable records up to here are on disk */
 	REC_STOP,      /* leave at the next message boundary */
+	REC_POLL,      /* to one that waits for mail: look now */
 	/* answers to the requests below */
 	REC_KNOWN, /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if REC_MATCH is to be asked before open ones are delivered */
 	REC_PLANNED, /* to REC_PLAN; id: of the first new message, the others follow on; count: 1 if REC_MATCH is to be asked before they are delivered;
@@ -31,6 +32,7 @@ enum record_kind {
 	REC_NOTED,     /* to REC_DESTINATION */
 	REC_MATCHED,   /* to REC_MATCH; id: of the old message that this one is again, 0: none. To REC_VERIFY; id: its own, 0: it is another */
 	REC_JUDGED,    /* to REC_JUDGE: what is new may be delivered */
+	REC_WATCH,     /* to REC_IDLE; count: 1 if it may stay and wait, 0: it is to leave */
 	/* worker -> supervisor: requests, answered one at a time */
 	REC_CONNECT = 32, /* index: 0 the source, 1 + i destination i of the job */
 	REC_FOLDER,       /* index: folder of the job; uidvalidity; count: messages it has; flag COMPLETE: send all known keys */
@@ -42,6 +44,7 @@ enum record_kind {
 	REC_DESTINATION, /* index: destination; error, scope, code, text: it is down, and nothing more is offered to it in this session */
 	REC_JUDGE, /* index: folder: all that could be recognised has been, may the rest be delivered? Refused with REC_FAILED: the mailbox has stopped */
 	REC_VERIFY, /* index: folder; id, hash, trace: is what the server shows in the place of a delivered message still that message? Set aside if not */
+	REC_IDLE, /* everything is hauled: may I stay, and wait for the server to announce mail? */
 	/* worker -> supervisor: durable, numbered, acknowledged */
 	REC_INTENT = 64, /* id, targets, size, hash, trace, when */
 	REC_OUTCOME,     /* id, index: target, verdict, error, scope, code, text: the peer's words */
@@ -53,8 +56,10 @@ enum record_kind {
 	REC_PROGRESS, /* id: message done so far; count: of so many; size: bytes so far; when: bytes in all */
 	REC_REPORT,   /* check and list: index: enum report; text */
 	REC_TRACE,    /* index: '<' or '>'; text: one line of the wire, secrets masked */
-	REC_HOST,     /* what was learned of the source's server: code, index, count, targets, verdict: known, before, after, mechanisms, boundary */
-	REC_END,      /* the session is over: error (ERR_NONE: well), scope, code, text */
+	REC_HOST, /* what was learned of the source's server: code, index, count, targets, verdict, size: known, before, after, mechanisms, boundary, idle_s;
+	               * from one that waits also the sign that it is alive */
+	REC_BUSY, /* the wait is over, there may be mail */
+	REC_END,  /* the session is over: error (ERR_NONE: well), scope, code, text */
 };
 
 enum record_flag {

@@ -21,7 +21,8 @@ struct imap_listing {
 	uint64_t from, to; /* of the UIDs asked for */
 	struct entry *entries;
 	size_t count, cap;
-	size_t total; /* of all windows */
+	size_t total;       /* of all windows */
+	uint32_t announced; /* messages that it will show for the first time */
 	bool contradictory;
 };
 
@@ -43,6 +44,8 @@ int imap_list_data(struct imap *imap, const struct imap_response *response, stru
 		listing->cap = listing->cap != 0 ? 2 * listing->cap : 64;
 		listing->entries = xreallocarray(listing->entries, listing->cap, sizeof(*listing->entries));
 	}
+	if (fetch->uid >= imap->folder.uidnext)
+		imap->folder.uidnext = fetch->uid + 1;
 	listing->entries[listing->count++] = (struct entry){.uid = (uint32_t)fetch->uid, .size = fetch->size, .date = fetch->date};
 	return 0;
 }
@@ -87,6 +90,8 @@ static int list_window(struct imap *imap, listed_fn *each, void *context, struct
 	imap_begin(imap, imap_keep_answer, &answer);
 	/* Never "n:*": that always names the last message, even below n (RFC 9051 6.4.9). */
 	wire_addf(imap->source.wire, "UID FETCH %" PRIu64 ":%" PRIu64 " (UID RFC822.SIZE INTERNALDATE FLAGS)\r\n", listing->from, listing->to);
+	imap_fetch_guess(imap, listing->from, listing->announced);
+	listing->announced = 0;
 	if (imap_wait(imap, &answer.done, err) < 0)
 		return -1;
 	if (answer.status != IMAP_OK)
@@ -123,12 +128,13 @@ static int list_windows(struct imap *imap, uint64_t above_uid, listed_fn *each, 
 int imap_list(struct source *source, uint64_t above_uid, listed_fn *each, void *context, bool *ret_contradictory, struct error *err)
 {
 	struct imap *imap = (struct imap *)source;
-	struct imap_listing listing = {0};
+	struct imap_listing listing = {.announced = imap->arrived};
 	int rc = 0;
 
 	if (imap->lost)
 		return imap_lose(imap, &imap->error, err);
 	imap->listing = &listing;
+	imap->arrived = 0; /* what comes from here on may be in the listing, or not */
 	if (imap->folder.exists != 0)
 		rc = list_windows(imap, above_uid, each, context, err);
 	imap->listing = NULL;

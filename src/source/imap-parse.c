@@ -311,7 +311,7 @@ unsigned imap_parse_capabilities(const char *text, size_t len)
 	} known[] = {
 		{"IMAP4rev1", IMAP_CAP_REV1},
 		{"IMAP4rev2", IMAP_CAP_REV2 | IMAP_CAP_UIDPLUS | IMAP_CAP_MOVE | IMAP_CAP_SASL_IR | IMAP_CAP_LITERAL_MINUS | IMAP_CAP_LIST_EXTENDED |
-				      IMAP_CAP_LIST_STATUS},
+				      IMAP_CAP_LIST_STATUS | IMAP_CAP_IDLE},
 		{"UIDPLUS", IMAP_CAP_UIDPLUS},
 		{"MOVE", IMAP_CAP_MOVE},
 		{"ID", IMAP_CAP_ID},
@@ -321,6 +321,7 @@ unsigned imap_parse_capabilities(const char *text, size_t len)
 		{"LITERAL-", IMAP_CAP_LITERAL_MINUS},
 		{"LIST-EXTENDED", IMAP_CAP_LIST_EXTENDED},
 		{"LIST-STATUS", IMAP_CAP_LIST_STATUS},
+		{"IDLE", IMAP_CAP_IDLE},
 	};
 	struct imap_cursor cursor = {text, text + len};
 	struct imap_token word;

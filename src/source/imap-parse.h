@@ -87,9 +87,10 @@ enum imap_capability {
 	IMAP_CAP_LITERAL_MINUS = 256,
 	IMAP_CAP_LIST_EXTENDED = 512,
 	IMAP_CAP_LIST_STATUS = 1024,
+	IMAP_CAP_IDLE = 2048,
 };
 /* The bits of a list of capabilities (RFC 9051 7.2.2), which are kept in the state: none ever gets another meaning. IMAP4rev2 brings UIDPLUS, MOVE,
- * SASL-IR, LITERAL-, LIST-EXTENDED and LIST-STATUS with it. */
+ * SASL-IR, LITERAL-, LIST-EXTENDED, LIST-STATUS and IDLE with it. */
 unsigned imap_parse_capabilities(const char *text, size_t len);
 /* The next number in a list of numbers (RFC 3501 7.2.5): moves *text and *len behind it. False: no more, or not a number. */
 bool imap_next_number(const char **text, size_t *len, uint64_t *ret_number);

@@ -81,12 +81,27 @@ static int take_status(struct imap *imap, const struct imap_response *response, 
 	return 0;
 }
 
+/* More messages than before have arrived, whatever it was that we were doing. */
+static void take_exists(struct imap *imap, uint64_t number)
+{
+	uint32_t exists = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+
+	if (!imap->selecting && exists > imap->folder.exists)
+		imap->arrived += exists - imap->folder.exists;
+	if (imap->arrived > exists)
+		imap->arrived = exists;
+	imap->folder.exists = exists;
+	imap->has_exists = true;
+}
+
 /* Everything else is news that we did not ask for and need not know. */
 static void take_data(struct imap *imap, const struct imap_response *response)
 {
 	if (response->has_number && strcmp(response->name, "EXISTS") == 0) {
-		imap->folder.exists = response->number < UINT32_MAX ? (uint32_t)response->number : UINT32_MAX;
-		imap->has_exists = true;
+		take_exists(imap, response->number);
+	} else if (response->has_number && strcmp(response->name, "EXPUNGE") == 0) {
+		if (imap->folder.exists != 0)
+			take_exists(imap, imap->folder.exists - 1);
 	} else if (!response->has_number && strcmp(response->name, "CAPABILITY") == 0) {
 		take_capabilities(imap, response->text, response->text_len);
 	} else if (!response->has_number && strcmp(response->name, "SEARCH") == 0) {
@@ -123,7 +138,8 @@ static int take_response(struct imap *imap, struct error *err)
 	if (response->kind == IMAP_STATUS)
 		return take_status(imap, response, err);
 	if (response->kind == IMAP_FETCH)
-		return imap->listing != NULL ? imap_list_data(imap, response, err) : imap_fetch_data(imap, response, err);
+		return imap->listing != NULL && response->fetch.body == IMAP_BODY_NONE ? imap_list_data(imap, response, err)
+										       : imap_fetch_data(imap, response, err);
 	take_data(imap, response);
 	return 0;
 }
@@ -172,7 +188,7 @@ static int take_literal(struct imap *imap, struct error *err)
 /* What the wire holds the server to: answers in time while some are due, bytes without a pause while it sends messages. */
 static void hold_to_account(struct imap *imap)
 {
-	bool waiting = imap->outstanding != 0 || !imap->greeted;
+	bool waiting = (imap->outstanding != 0 && !imap->idling) || !imap->greeted;
 
 	wire_set_deadline(imap->source.wire, waiting ? deadline_min(imap->deadline, imap->silence) : DEADLINE_NEVER);
 	wire_set_flowing(imap->source.wire, imap->fetches != 0 || imap->listing != NULL);

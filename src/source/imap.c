@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/secret.h"
@@ -71,12 +72,37 @@ static int no_folder(const struct imap_answer *answer, const char *folder, struc
 void imap_add_select(struct imap *imap, const char *folder, bool writable, struct imap_answer *answer)
 {
 	imap->folder = (struct folder_status){0};
-	imap->has_exists = false;
+	imap->has_exists = imap->current = false;
+	imap->selected = NULL;
+	imap->arrived = 0;
 	imap_begin(imap, imap_keep_answer, answer);
 	wire_addf(imap->source.wire, writable ? "SELECT " : "EXAMINE ");
 	imap_add_folder(imap, folder);
 	wire_addf(imap->source.wire, "\r\n");
 	imap->selecting = true;
+}
+
+static int enter(struct imap *imap, const char *folder, bool writable, struct folder_status *ret_status)
+{
+	imap->selected = folder;
+	imap->selected_writable = writable;
+	*ret_status = imap->folder;
+	return 0;
+}
+
+/* Mail was announced in the folder that is selected: it is as it was, and what has come is still to be listed. */
+static bool is_current(struct imap *imap, const char *folder, bool writable, struct folder_status *ret_status)
+{
+	bool current = imap->current && imap->selected != NULL && strcmp(imap->selected, folder) == 0 && imap->selected_writable == writable;
+
+	imap->current = false;
+	if (!current)
+		return false;
+	*ret_status = imap->folder;
+	ret_status->arrived = imap->arrived;
+	if (imap->arrived != 0)
+		ret_status->uidnext = 0;
+	return true;
 }
 
 static int imap_select(struct source *source, const char *folder, bool writable, struct folder_status *ret_status, struct error *err)
@@ -85,13 +111,13 @@ static int imap_select(struct source *source, const char *folder, bool writable,
 	struct imap_answer answer = {0};
 	int rc;
 
+	if (is_current(imap, folder, writable, ret_status))
+		return 0;
 	if (leave_folder(imap, err) < 0)
 		return -1;
 	rc = imap_ahead_select(imap, folder, writable, err);
-	if (rc > 0)
-		*ret_status = imap->folder;
 	if (rc != 0)
-		return rc < 0 ? -1 : 0;
+		return rc < 0 ? -1 : enter(imap, folder, writable, ret_status);
 	imap_add_select(imap, folder, writable, &answer);
 	rc = imap_wait(imap, &answer.done, err);
 	imap->selecting = false;
@@ -101,8 +127,7 @@ static int imap_select(struct source *source, const char *folder, bool writable,
 		return no_folder(&answer, folder, err);
 	if (!imap->has_exists)
 		return error_set(err, ERR_PROTO, SCOPE_FOLDER, "server opened folder \"%.80s\" without saying how many messages it holds", folder);
-	*ret_status = imap->folder;
-	return 0;
+	return enter(imap, folder, writable, ret_status);
 }
 
 static int imap_flush(struct source *source, struct error *err)
@@ -176,6 +201,8 @@ static const struct source_ops imap_ops = {
 	.receive = imap_receive,
 	.settle = imap_settle,
 	.disposed = imap_disposed,
+	.can_wait = imap_can_wait,
+	.wait = imap_watch,
 	.close = imap_close,
 	.free = imap_free,
 };

@@ -1,6 +1,7 @@
 /* imap.h - one session with an IMAP server, as its parts see it; nobody else includes this. RFC 9051, RFC 3501.
  * imap.c opens, selects and closes, imap-login.c logs in, imap-command.c writes commands and knows which are outstanding, imap-read.c takes in what comes,
- * imap-ahead.c sends ahead of the answer to the login, imap-survey.c asks about all folders at once, imap-list.c lists, imap-fetch.c fetches, imap-dispose.c deletes, moves and flags.
+ * imap-ahead.c sends ahead of the answer to the login, imap-survey.c asks about all folders at once, imap-list.c lists, imap-fetch.c fetches, imap-dispose.c deletes, moves and flags,
+ * imap-idle.c waits for mail.
  * Invariants: a tag is outstanding from imap_begin to its tagged response and never comes back; once lost, a session does nothing any more but hand
  * out what was complete before. */
 #ifndef MAILHAUL_SOURCE_IMAP_H
@@ -88,6 +89,12 @@ struct imap_survey {
 	struct imap_answer answer;
 };
 
+/* What was announced just now has the next UIDs, most likely: it is asked for behind the listing that will show them. */
+struct imap_guess {
+	uint32_t number;      /* of the command; 0: none, or too late for it */
+	uint32_t first, last; /* UIDs */
+};
+
 struct imap {
 	struct source source;
 	const struct source_context *context;
@@ -102,6 +109,12 @@ struct imap {
 	bool capabilities_known;
 	struct folder_status folder; /* filled by untagged data */
 	bool selecting, has_exists;  /* SELECT is outstanding; EXISTS has come since */
+	const char *selected;        /* of the mailbox's folders; NULL: none */
+	bool selected_writable;
+	bool current;     /* the next SELECT of it would say nothing new */
+	uint32_t arrived; /* of folder.exists: announced since it was selected or listed */
+	bool idling;      /* IDLE is under way: silence is what it is for */
+	struct imap_answer idle;
 
 	/* commands and responses */
 	char prefix[8]; /* of tags; random, so that nobody can answer what was not asked yet */
@@ -126,7 +139,8 @@ struct imap {
 	struct haul_queue ready;     /* flushed, but too many commands are outstanding */
 	struct haul_queue alone;     /* their command was refused as a whole: one by one, to find the culprit */
 	struct haul_queue finished;
-	unsigned fetches;         /* outstanding */
+	unsigned fetches; /* outstanding */
+	struct imap_guess guess;
 	struct message *incoming; /* BODY[] being read; NULL while one is thrown away */
 
 	/* disposal */
@@ -225,6 +239,8 @@ void imap_fetch_done(struct imap *imap);              /* frees what was requeste
 uint64_t imap_fetch_awaited(const struct imap *imap); /* id of the message that the server owes us next; 0: none */
 int imap_request(struct source *source, struct haul *haul, struct error *err);
 int imap_receive(struct source *source, struct haul **ret_haul, struct error *err);
+/* So many messages were announced, with UIDs from first on. Adds a fetch of them, if it may be worth it. */
+void imap_fetch_guess(struct imap *imap, uint64_t first, uint32_t count);
 /* Adds as many fetch commands as may be outstanding. */
 void imap_fetch_add(struct imap *imap);
 /* An untagged FETCH has come completely. */
@@ -233,6 +249,11 @@ int imap_fetch_data(struct imap *imap, const struct imap_response *response, str
 int imap_body_begin(struct imap *imap, struct error *err);
 int imap_body_bytes(struct imap *imap, const char *bytes, size_t len, struct error *err);
 int imap_body_end(struct imap *imap, struct error *err);
+
+/* --- imap-idle.c --- */
+
+bool imap_can_wait(const struct source *source);
+int imap_watch(struct source *source, struct source_watch *watch, struct error *err);
 
 /* --- imap-dispose.c --- */
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "channel/facts.h"
 #include "config/config.h"
 #include "mail/haul.h"
@@ -39,8 +40,18 @@ struct folder_status {
 	uint64_t uidvalidity; /* 0: POP3, or the server named none */
 	uint64_t uidnext;     /* 0: not told; a hint */
 	uint32_t exists;      /* messages it holds */
+	uint32_t arrived;     /* of them: announced since it was looked into last; not all servers can show them at once */
 	bool read_only;
 	bool unchanged; /* POP3: UIDL says what it said when it was listed last (struct folder_facts) */
+};
+
+/* What is watched while nothing is to be done. */
+struct source_watch {
+	const struct folder_status *seen; /* per folder of the mailbox: as it was when it was looked into last */
+	bool *news;                       /* per folder: set where mail has come, or may have */
+	unsigned folder;                  /* which one, where the server shows one at a time */
+	struct deadline until;
+	struct deadline hush; /* what is announced before counts only then */
 };
 
 struct listed {
@@ -86,6 +97,12 @@ struct source_ops {
 	int (*settle)(struct source *, struct error *);
 	/* Ids whose disposal the server has confirmed: 1 and an id, or 0. Never blocks. POP3: after close has got its answer to QUIT. */
 	int (*disposed)(struct source *, uint64_t *ret_id);
+	/* Does the server announce mail? NULL, as wait: no server of this protocol does. */
+	bool (*can_wait)(const struct source *);
+	/* Sleeps until mail is announced in a folder that has been hauled: 1, and watch says where. What came while nobody waited counts. 0: until has passed,
+	 * the supervisor wants something, or the server was only asked whether it is still there. -1: lost; with SCOPE_FOLDER: the server does not do it after
+	 * all, and the session goes on. The next select of a folder with news goes by what is known already. */
+	int (*wait)(struct source *, struct source_watch *, struct error *);
 	/* LOGOUT or QUIT, waiting for the answer; -1 if it did not come (disposals then stay owed). The struct stays for disposed(). */
 	int (*close)(struct source *, struct error *);
 	void (*free)(struct source *);
@@ -135,6 +152,14 @@ static inline int source_settle(struct source *source, struct error *err)
 static inline int source_disposed(struct source *source, uint64_t *ret_id)
 {
 	return source->ops->disposed(source, ret_id);
+}
+static inline bool source_can_wait(const struct source *source)
+{
+	return source->ops->can_wait != NULL && source->ops->can_wait(source);
+}
+static inline int source_wait(struct source *source, struct source_watch *watch, struct error *err)
+{
+	return source->ops->wait(source, watch, err);
 }
 static inline int source_close(struct source *source, struct error *err)
 {

@@ -42,6 +42,7 @@ static const struct rule rules[] = {
 	{REC_DIRECTORY, false, 0, 3, true},
 	{REC_ACK, false, 0, 0, false},
 	{REC_STOP, false, 0, 0, false},
+	{REC_POLL, false, 0, 0, false},
 	{REC_KNOWN, false, 1, 1, false},
 	{REC_PLANNED, false, 0, 0, false},
 	{REC_CONNECTED, false, 1, 1, true},
@@ -52,6 +53,7 @@ static const struct rule rules[] = {
 	{REC_NOTED, false, 0, 0, false},
 	{REC_MATCHED, false, 0, 0, false},
 	{REC_JUDGED, false, 0, 0, false},
+	{REC_WATCH, false, 0, 0, false},
 	{REC_CONNECT, true, 0, 0, false},
 	{REC_FOLDER, true, 0, 0, false},
 	{REC_PLAN, true, 1, 1, false},
@@ -62,6 +64,8 @@ static const struct rule rules[] = {
 	{REC_DESTINATION, true, 0, 0, true},
 	{REC_JUDGE, true, 0, 0, false},
 	{REC_VERIFY, true, 0, 0, false},
+	{REC_IDLE, true, 0, 0, false},
+	{REC_BUSY, true, 0, 0, false},
 	{REC_INTENT, true, 0, 0, false},
 	{REC_OUTCOME, true, 0, 0, true},
 	{REC_UNFETCHED, true, 0, 0, true},
@@ -224,6 +228,11 @@ static void test_facts_about_a_host(void **unused)
 	assert_non_null(check(&record, 0, true));
 	record = sound(REC_HOST);
 	record.verdict = BOUNDARY_UNSAFE + 1;
+	assert_non_null(check(&record, 0, true));
+	record = sound(REC_HOST);
+	record.size = UINT32_MAX;
+	assert_null(check(&record, 0, true));
+	record.size++;
 	assert_non_null(check(&record, 0, true));
 	record = sound(REC_HOST);
 	record.code = 2;

@@ -1,0 +1,184 @@
+#include "source/imap.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "channel/channel.h"
+#include "channel/wait.h"
+#include "policy/idle.h"
+
+/* IDLE, RFC 2177. Never trusted alone: whoever waits looks into the folders from time to time whatever was announced, since servers go stale, and what
+ * stands in between lets silent connections die. */
+
+#define ANSWER_S 30     /* to IDLE and DONE: a server that is there has nothing to think about */
+#define ENDED_SOON_S 60 /* whoever ends IDLE by itself so early does not mean it */
+
+bool imap_can_wait(const struct source *source)
+{
+	const struct imap *imap = (const struct imap *)source;
+
+	return (imap->capabilities & IMAP_CAP_IDLE) != 0 && imap->context->mailbox->folders != NULL;
+}
+
+static bool is_wanted(const struct imap *imap)
+{
+	const struct channel *channel = imap->context->channel;
+
+	return channel != NULL && (channel->stop || channel->poll);
+}
+
+/* What is known of the host, for whoever comes after us; nothing in tests that do not care. */
+static uint32_t known_s(const struct imap *imap)
+{
+	return imap->context->facts != NULL ? imap->context->facts->idle_s : 0;
+}
+
+static void learn(struct imap *imap, uint32_t idle_s)
+{
+	if (imap->context->facts != NULL)
+		imap->context->facts->idle_s = idle_s;
+}
+
+/* The answers to all that was sent before. */
+static int settle_commands(struct imap *imap, struct error *err)
+{
+	int rc = imap_send(imap, err);
+
+	while (rc == 0 && imap->outstanding != 0)
+		rc = imap_wait_one(imap, err);
+	return rc;
+}
+
+static bool has_changed(const struct folder_status *now, const struct folder_status *seen)
+{
+	bool told = now->uidnext != 0 && seen->uidnext != 0;
+
+	return now->uidvalidity != seen->uidvalidity || (told ? now->uidnext > seen->uidnext : now->exists > seen->exists);
+}
+
+/* 1: mail came while another folder was looked into. */
+static int enter_watched(struct imap *imap, const struct source_watch *watch, struct error *err)
+{
+	const char *folder = imap->context->mailbox->folders[watch->folder];
+	struct folder_status status;
+
+	if (imap->selected != NULL && strcmp(imap->selected, folder) == 0)
+		return 0;
+	if (imap->source.ops->select(&imap->source, folder, imap->context->writable, &status, err) < 0)
+		return -1;
+	return has_changed(&status, &watch->seen[watch->folder]) ? 1 : 0;
+}
+
+/* --- one IDLE --- */
+
+static int not_offered(struct imap *imap, struct error *err)
+{
+	imap->capabilities &= ~(unsigned)IMAP_CAP_IDLE;
+	return imap_refused(err, &imap->idle, ERR_REFUSED, SCOPE_FOLDER, "server refused IDLE, which it had offered");
+}
+
+static int begin_idle(struct imap *imap, struct error *err)
+{
+	int rc;
+
+	imap_set_deadline(imap, ANSWER_S);
+	imap->idle = (struct imap_answer){0};
+	imap_begin(imap, imap_keep_answer, &imap->idle);
+	wire_addf(imap->source.wire, "IDLE\r\n");
+	rc = imap_wait_continuation(imap, &imap->idle, err);
+	if (rc > 0)
+		imap->idling = true;
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	return not_offered(imap, err);
+}
+
+/* The next command may ride behind DONE. wait: only if there is somebody to hear it. */
+static int end_idle(struct imap *imap, bool wait, struct error *err)
+{
+	imap->idling = false;
+	wire_addf(imap->source.wire, "DONE\r\n");
+	imap_set_deadline(imap, wait ? ANSWER_S : 0);
+	if (!wait && !imap_goes_step_by_step(imap))
+		return 0;
+	return imap_wait(imap, &imap->idle.done, err);
+}
+
+static bool has_news(const struct imap *imap, const struct source_watch *watch)
+{
+	return imap->arrived != 0 && deadline_passed(watch->hush);
+}
+
+/* Until there is news, or it is time to say something. A server that ends IDLE by itself has to be asked again. */
+static int sleep_in_idle(struct imap *imap, const struct source_watch *watch, struct deadline until, struct error *err)
+{
+	while (!has_news(imap, watch) && !is_wanted(imap) && !deadline_passed(until) && !imap->idle.done) {
+		struct pollfd fd = {.fd = wire_fd(imap->source.wire), .events = wire_events(imap->source.wire)};
+		struct error why = {0};
+		int rc;
+
+		imap->read_until = UINT64_MAX;
+		rc = imap_pump(imap, err);
+		if (rc < 0)
+			return -1;
+		if (rc == 0 && !has_news(imap, watch) &&
+			wait_io(&fd, 1, imap->arrived != 0 ? deadline_min(until, watch->hush) : until, imap->context->channel, &why) < 0)
+			return imap_lose(imap, &why, err);
+	}
+	return 0;
+}
+
+static uint32_t seconds_since(int64_t then_ns)
+{
+	return (uint32_t)((double)(clock_monotonic_ns() - then_ns) / 1e9 / deadline_factor());
+}
+
+static int idle_once(struct imap *imap, const struct source_watch *watch, struct error *err)
+{
+	struct deadline speak_at = deadline_in_s(idle_span_s(known_s(imap)));
+	int64_t began_ns = clock_monotonic_ns();
+	bool overdue;
+
+	if (begin_idle(imap, err) < 0)
+		return -1;
+	if (sleep_in_idle(imap, watch, deadline_min(watch->until, speak_at), err) < 0) {
+		if (err->kind != ERR_CANCELED)
+			learn(imap, idle_after_close_s(known_s(imap), seconds_since(began_ns)));
+		return -1;
+	}
+	if (imap->idle.done) {
+		imap->idling = false;
+		return seconds_since(began_ns) < ENDED_SOON_S ? not_offered(imap, err) : 0;
+	}
+	overdue = deadline_passed(speak_at);
+	if (end_idle(imap, !has_news(imap, watch) && (imap->context->channel == NULL || !imap->context->channel->stop), err) < 0) {
+		if (err->kind != ERR_CANCELED && !is_wanted(imap)) /* who asks out of turn has a reason to: the machine slept, say */
+			learn(imap, idle_after_death_s(known_s(imap)));
+		return -1;
+	}
+	if (overdue)
+		learn(imap, idle_after_success_s(known_s(imap)));
+	return 0;
+}
+
+int imap_watch(struct source *source, struct source_watch *watch, struct error *err)
+{
+	struct imap *imap = (struct imap *)source;
+	int rc;
+
+	if (imap->lost)
+		return imap_lose(imap, &imap->error, err);
+	rc = settle_commands(imap, err);
+	if (rc == 0)
+		rc = enter_watched(imap, watch, err);
+	if (rc == 0 && !has_news(imap, watch))
+		rc = idle_once(imap, watch, err);
+	if (rc < 0)
+		return -1;
+	if (rc == 0 && !has_news(imap, watch))
+		return 0;
+	imap->current = true;
+	watch->news[watch->folder] = true;
+	return 1;
+}
