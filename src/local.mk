@@ -217,6 +217,7 @@ src_libmailhaul_a_SOURCES = \
 	src/spawner/spawner.h \
 	src/supervisor/attendant-birth.c \
 	src/supervisor/attendant-identity.c \
+	src/supervisor/attendant-idle.c \
 	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant-stock.c \
@@ -266,6 +267,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/supervisor.h \
 	src/supervisor/visitor.c \
 	src/supervisor/visitor.h \
+	src/worker/idle.c \
+	src/worker/idle.h \
 	src/worker/inspect.c \
 	src/worker/known.c \
 	src/worker/known.h \

@@ -99,6 +99,7 @@ FLOW_TESTS = \
 	tests/flow/test-poison \
 	tests/flow/test-pop3-transfer \
 	tests/flow/test-pop3 \
+	tests/flow/test-push \
 	tests/flow/test-retention \
 	tests/flow/test-session \
 	tests/flow/test-smtp-session \
@@ -119,6 +120,7 @@ SYSTEM_TESTS = \
 	tests/system/test-mda.sh \
 	tests/system/test-passwords.sh \
 	tests/system/test-poison.sh \
+	tests/system/test-push.sh \
 	tests/system/test-refusals.sh \
 	tests/system/test-round-trips.sh \
 	tests/system/test-service.sh \

@@ -13,7 +13,7 @@ static struct config *load_again(const void *context, FILE *errors)
 int command_daemon(const struct options *options, struct spawner *spawner)
 {
 	struct options lasting = *options;
-	const struct supervisor_options wanted = {.mode = JOB_HAUL, .load = load_again, .load_context = options};
+	const struct supervisor_options wanted = {.mode = JOB_HAUL, .trace = options->trace, .load = load_again, .load_context = options};
 	struct config *config;
 	int code;
 

@@ -43,7 +43,7 @@ static const struct rule {
 	{{"version", no_argument, NULL, OPT_VERSION}, NULL},
 	{{"help", no_argument, NULL, OPT_HELP}, NULL},
 	{{"no-progress", no_argument, NULL, OPT_NO_PROGRESS}, "run"},
-	{{"trace", required_argument, NULL, OPT_TRACE}, "run, check, list"},
+	{{"trace", required_argument, NULL, OPT_TRACE}, "run, daemon, check, list"},
 	{{"json", no_argument, NULL, OPT_JSON}, "status, held list, held show"},
 	{{"watch", no_argument, NULL, OPT_WATCH}, "status"},
 	{{"delete", no_argument, NULL, OPT_DELETE}, "held drop"},

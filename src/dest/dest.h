@@ -41,7 +41,7 @@ struct dest {
 struct dest_ops {
 	const char *name;
 	bool certain; /* resolve can tell after a crash (Maildir) */
-	/* Connects, greets, logs in. Called before anything is fetched for it, and again after a connection was lost. */
+	/* Connects, greets, logs in. Called before anything is fetched for it, and again after a connection was lost, or after close. */
 	int (*open)(struct dest *, struct error *);
 	/* Writes the delivery where it can still vanish without a trace (Maildir: tmp/), before its intent is sent; the name is made from delivery->intent_at,
 	 * which the caller has set. NULL: nothing to prepare. -1: error says whom it concerns; the delivery is not prepared. */

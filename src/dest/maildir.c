@@ -294,22 +294,20 @@ static int maildir_probe(struct dest *dest, const char *sender, const char *reci
 
 static int maildir_close(struct dest *dest, struct error *err)
 {
-	struct maildir *maildir = maildir_of(dest);
-
+	(void)dest;
 	(void)err;
-	drafts_done(&maildir->drafts);
-	adoption_done(&maildir->adoption);
-	maildir->context.tmp_fd = fs_close(maildir->context.tmp_fd);
-	maildir->context.new_fd = fs_close(maildir->context.new_fd);
-	maildir->context.cur_fd = fs_close(maildir->context.cur_fd);
-	return 0;
+	return 0; /* its directories cannot be had again, should it be opened again */
 }
 
 static void maildir_free(struct dest *dest)
 {
 	struct maildir *maildir = maildir_of(dest);
 
-	maildir_close(dest, NULL);
+	drafts_done(&maildir->drafts);
+	adoption_done(&maildir->adoption);
+	fs_close(maildir->context.tmp_fd);
+	fs_close(maildir->context.new_fd);
+	fs_close(maildir->context.cur_fd);
 	secret_free(maildir->context.secret);
 	free(maildir);
 }

@@ -306,6 +306,8 @@ int attendant_serve(struct attendant *attendant, const struct record *request, c
 		return attendant_identify(attendant, request, fd_count != 0 ? fds[0] : -1, err);
 	case REC_DESTINATION:
 		return serve_destination(attendant, request, err);
+	case REC_IDLE:
+		return attendant_let_idle(attendant, err);
 	case REC_WANT_FILE:
 		return serve_file(attendant, err);
 	case REC_RUN:

@@ -237,6 +237,8 @@ static int take_record(struct attendant *attendant, const struct record *record,
 		wrong = "out of sequence";
 	if (wrong == NULL && record_is_durable(record->kind) && attendant->service->mode != JOB_HAUL)
 		wrong = "from one that should only look";
+	if (wrong == NULL && !attendant_may_say(attendant, record->kind))
+		wrong = "from one that should wait for mail";
 	if (wrong != NULL) {
 		error_set(&err, ERR_PROTO, SCOPE_MAILBOX, "%s: %s", record_kind_name(record->kind), wrong);
 		attendant_condemn(attendant, &err);
@@ -268,7 +270,11 @@ static int take_record(struct attendant *attendant, const struct record *record,
 			.after = record->count,
 			.mechanisms = (uint32_t)record->targets,
 			.boundary = record->verdict,
+			.idle_s = (uint32_t)record->size,
 		};
+		break;
+	case REC_BUSY:
+		attendant_take_busy(attendant);
 		break;
 	case REC_END:
 		take_end(attendant, record);

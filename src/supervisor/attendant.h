@@ -37,6 +37,9 @@ struct service {
 	/* An attendant has come to its end; error.kind ERR_NONE: well. It may be freed in here. */
 	void (*finished)(struct service *, struct attendant *, const struct error *);
 	void (*progress)(struct service *); /* some attendant has more of it; NULL: nobody watches */
+	/* A worker has hauled everything: may it stay connected? *ret_stays; -1: ask again when the database is free. NULL: none may. */
+	int (*idle)(struct service *, struct attendant *, bool *ret_stays, struct error *);
+	void (*turned)(struct service *, struct attendant *); /* one that stays begins to wait for mail, or has some */
 	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
 	struct herald *herald;   /* NULL: nobody is told */
 	struct metrics *metrics; /* NULL: nobody counts */
@@ -93,6 +96,8 @@ struct attendant {
 	bool over, stopping;             /* over: REC_END has come, or the worker is gone */
 	bool condemned;                  /* it lied: nothing that it says counts any more */
 	struct error result;
+	bool idle; /* it waits for mail; since: CLOCK_MONOTONIC and wall clock */
+	int64_t idle_since_ns, idle_since_s;
 	/* secrets on their way: one descriptor each, in the job's numbering */
 	unsigned next_secret;
 	int secret_fds[1 + TARGETS_MAX];
@@ -119,6 +124,8 @@ int attendant_start(
 	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err);
 void attendant_stop(struct attendant *attendant); /* leave at the next message boundary */
 void attendant_kill(struct attendant *attendant); /* now */
+/* To one that waits for mail: look now. insistent: as for attendant_start. */
+void attendant_poll(struct attendant *attendant, bool insistent);
 /* What the session has learned about the server, if anything. Inside a transaction. */
 int attendant_store_facts(const struct attendant *attendant, int64_t now, struct error *err);
 /* attendant-stock.c; at the beginning: what it had */
@@ -151,6 +158,10 @@ void attendant_end_connector(struct attendant *attendant);
 int attendant_nonsense(struct error *err, const char *what); /* the worker asked for what cannot be; returns -1 */
 /* attendant-identity.c: which message is which, as the state knows it: FOLDER, PLAN, MATCH, JUDGE, VERIFY. fd: of a plan. */
 int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err);
+/* attendant-idle.c */
+int attendant_let_idle(struct attendant *attendant, struct error *err); /* answers REC_IDLE */
+void attendant_take_busy(struct attendant *attendant);
+bool attendant_may_say(const struct attendant *attendant, enum record_kind kind); /* at this moment */
 /* attendant-refusal.c */
 int attendant_refusal(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err);
 

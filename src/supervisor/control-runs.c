@@ -181,7 +181,7 @@ static void add_errand(struct control *control, struct visitor *visitor, struct 
 	visitor->errands = xreallocarray(visitor->errands, visitor->errand_count + 1, sizeof(*errand));
 	errand = &visitor->errands[visitor->errand_count++];
 	snprintf(errand->name, sizeof(errand->name), "%s", post->mailbox->name);
-	errand->fresh = post->attendant == NULL; /* one that is under way may have listed its messages before those that are meant had come */
+	errand->fresh = post->state != POST_HAULING; /* one that is under way may have listed its messages before those that are meant had come */
 	roster_want(control->roster, post, visitor->insists);
 }
 

@@ -38,7 +38,7 @@ struct control {
 int control_open(struct roster *roster, struct control **ret_control, struct error *err);
 void control_close(struct control *control); /* NULL is fine */
 
-/* What the daemon tells; visitors who wait for that mailbox hear it. */
+/* What the daemon tells; visitors who wait for that mailbox hear it. One that stays to wait for mail has ended, as far as they are concerned. */
 void control_ended(struct control *control, struct post *post, const struct attendant *attendant, const struct error *err);
 void control_not_started(struct control *control, const struct post *post, int exit_code, const char *why);
 void control_busy(struct control *control, const struct post *post, const struct error *why); /* somebody else is hauling it */

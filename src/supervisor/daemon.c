@@ -25,7 +25,8 @@
 
 #define NS_PER_S INT64_C(1000000000)
 #define TIMER_ACCURACY_US 50000 /* mailboxes that are due at nearly the same time cost one wake-up */
-#define ROUND_S 60              /* how soon a password that was replaced is noticed */
+#define ROUND_S 60              /* how soon a password that was replaced is noticed, and that the machine has slept */
+#define PUSHED_S 60             /* a session that waited for less was not pushed: the server did not mean it */
 #define SUSPENDED_NS (5 * NS_PER_S)
 #define NETWORK_RETURNS_S 3 /* after the machine woke up */
 #define UNKILLABLE_S 10
@@ -121,23 +122,35 @@ static bool has_slept(struct daemon *daemon)
 	return asleep - before > SUSPENDED_NS;
 }
 
-static int on_timer(sd_event_source *source, uint64_t when_us, void *context)
+/* After a sleep of the machine: whoever is due waits for the network, each in its turn, and who is pushed finds out whether its connection lives. */
+static void wake_up(struct daemon *daemon)
 {
-	struct daemon *daemon = context;
 	int64_t now = clock_boottime_ns();
-	bool slept = has_slept(daemon);
 
-	(void)source;
-	(void)when_us;
+	if (!has_slept(daemon))
+		return;
+	roster_probe_pushed(&daemon->roster);
 	begin_spreading(daemon);
 	for (unsigned i = 0; i < daemon->roster.count; i++) {
 		struct post *post = daemon->roster.posts[i];
 
-		if (post->state != POST_RESTING || post->due_ns > now)
-			continue;
-		if (slept)
+		if (post->state == POST_RESTING && post->due_ns <= now)
 			spread(daemon, post, now + NETWORK_RETURNS_S * NS_PER_S);
-		else
+	}
+}
+
+static int on_timer(sd_event_source *source, uint64_t when_us, void *context)
+{
+	struct daemon *daemon = context;
+	int64_t now = clock_boottime_ns();
+
+	(void)source;
+	(void)when_us;
+	wake_up(daemon);
+	for (unsigned i = 0; i < daemon->roster.count; i++) {
+		struct post *post = daemon->roster.posts[i];
+
+		if (post->state == POST_RESTING && post->due_ns <= now)
 			roster_want(&daemon->roster, post, false);
 	}
 	arm_for_next(daemon);
@@ -176,9 +189,17 @@ static void schedule_first(void *context, struct post *post)
 	spread(daemon, post, now);
 }
 
-static void schedule_next(struct daemon *daemon, struct post *post)
+/* Or would have been for longer, had there not been a reload. */
+static bool was_pushed(const struct attendant *attendant)
 {
-	struct schedule_past past = {.started_ns = post->started_ns, .ended_ns = clock_boottime_ns()};
+	if (attendant == NULL || !attendant->idle)
+		return false;
+	return attendant->stopping || clock_monotonic_ns() - attendant->idle_since_ns >= scaled_ns(PUSHED_S);
+}
+
+static void schedule_next(struct daemon *daemon, struct post *post, bool pushed)
+{
+	struct schedule_past past = {.started_ns = post->started_ns, .ended_ns = clock_boottime_ns(), .pushed = pushed};
 	struct mailbox_state mailbox;
 
 	load_health(daemon, post, &mailbox);
@@ -228,6 +249,27 @@ static bool waits_for(void *context, struct post *post, const struct error *why)
 	return true;
 }
 
+/* One that has something else to do than before begins anew. */
+static bool may_be_pushed(void *context, struct post *post)
+{
+	const struct daemon *daemon = context;
+
+	return !daemon->leaving && !post->gone && post->later == NULL && !control_is_lent(daemon->control, post->mailbox->name);
+}
+
+static void on_turned(void *context, struct post *post)
+{
+	static const struct error well = {.kind = ERR_NONE};
+	struct daemon *daemon = context;
+	struct mailbox_state mailbox;
+
+	if (post->state == POST_PUSHED) {
+		load_health(daemon, post, &mailbox);
+		control_ended(daemon->control, post, post->attendant, &well);
+	}
+	notify_status(&daemon->roster);
+}
+
 static void drop_former(struct daemon *daemon)
 {
 	if (reload_is_under_way(&daemon->roster))
@@ -247,7 +289,7 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 		if (changed)
 			schedule_first(daemon, post);
 		else
-			schedule_next(daemon, post);
+			schedule_next(daemon, post, was_pushed(attendant));
 		control_ended(daemon->control, post, attendant, err);
 	}
 	notify_status(&daemon->roster);
@@ -295,6 +337,7 @@ static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 	struct daemon *daemon = context;
 
 	(void)when_us;
+	wake_up(daemon);
 	for (unsigned i = 0; i < daemon->roster.count; i++) {
 		struct post *post = daemon->roster.posts[i];
 
@@ -374,6 +417,7 @@ static void take_config(struct daemon *daemon, struct config *config)
 
 	begin_spreading(daemon);
 	reload_roster(&daemon->roster, service->config, config, schedule_first, daemon);
+	roster_stop_pushed(&daemon->roster); /* what they began with may be out of date, and what replaces it would wait for ever */
 	daemon->roster.places = schedule_places(config->max_workers, daemon->roster.count);
 	daemon->roster.places_per_host = config->max_per_host;
 	if (daemon->loaded != NULL) {
@@ -423,7 +467,7 @@ static int watch(struct daemon *daemon, struct error *err)
 			return -1;
 	if (sd_event_add_time(event, &daemon->timer, CLOCK_BOOTTIME, 0, TIMER_ACCURACY_US, on_timer, daemon) < 0 ||
 		sd_event_source_set_enabled(daemon->timer, SD_EVENT_OFF) < 0 ||
-		sd_event_add_time_relative(event, &daemon->round, CLOCK_MONOTONIC, (uint64_t)scaled_ns(ROUND_S) / 1000, 1000000, on_round, daemon) <
+		sd_event_add_time_relative(event, &daemon->round, CLOCK_BOOTTIME, (uint64_t)scaled_ns(ROUND_S) / 1000, 1000000, on_round, daemon) <
 			0 ||
 		sd_event_set_watchdog(event, true) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot make a timer");
@@ -449,7 +493,12 @@ static void open_control(struct daemon *daemon)
 
 int daemon_new(struct service *service, const struct supervisor_options *options, struct daemon **ret_daemon, struct error *err)
 {
-	static const struct roster_driver driver = {.may_start = may_start, .waits_for = waits_for, .ended = on_ended, .idle = on_idle};
+	static const struct roster_driver driver = {.may_start = may_start,
+		.waits_for = waits_for,
+		.may_be_pushed = may_be_pushed,
+		.turned = on_turned,
+		.ended = on_ended,
+		.idle = on_idle};
 	const struct config *config = service->config;
 	struct daemon *daemon = xcalloc(1, sizeof(*daemon));
 

@@ -48,6 +48,8 @@ void notify_status(const struct roster *roster)
 	struct str line = {0};
 
 	str_addf(&line, "STATUS=%u mailbox%s, %u being hauled", roster->count, roster->count == 1 ? "" : "es", roster->hauling);
+	if (roster->pushed != 0)
+		str_addf(&line, ", %u waiting for mail to be announced", roster->pushed);
 	add_failing(&line, roster);
 	if (strcmp(said, str_text(&line)) != 0) {
 		snprintf(said, sizeof(said), "%s", str_text(&line));

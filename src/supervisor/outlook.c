@@ -32,6 +32,10 @@ static void write_post(const struct post *post, bool is_lent, struct str *out)
 	if (post->state == POST_HAULING) {
 		word = "hauling";
 		since = post->attendant->started_s;
+	} else if (post->state == POST_PUSHED) {
+		word = "pushing";
+		since = post->attendant->idle_since_s;
+		next = since + post->mailbox->poll_every_s;
 	} else if (!is_lent && post->state == POST_WAITING) {
 		word = "waiting";
 	} else if (!is_lent) {

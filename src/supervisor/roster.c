@@ -94,6 +94,16 @@ static struct post *post_of(const struct roster *roster, const struct attendant 
 	return NULL;
 }
 
+static void leave_place(struct roster *roster, struct post *post)
+{
+	if (post->state == POST_PUSHED) {
+		roster->pushed--;
+		post->host->pushed--;
+	} else {
+		roster->hauling--;
+	}
+}
+
 static void on_finished(struct service *service, struct attendant *attendant, const struct error *err)
 {
 	struct roster *roster = service->roster;
@@ -109,15 +119,77 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 	}
 	attendant_take_stock(attendant);
 	attendant_unlock(attendant);
+	leave_place(roster, post);
 	post->attendant = NULL;
 	post->state = POST_RESTING;
-	roster->hauling--;
-	post->host->hauling--;
+	post->host->sessions--;
 	roster->driver->ended(roster->context, post, attendant, err);
 	attendant_free(attendant);
 	if (hauling)
 		service_shrink(service, 1);
 	roster_fill(roster);
+}
+
+static int on_retry(sd_event_source *source, uint64_t when_us, void *context)
+{
+	(void)source;
+	(void)when_us;
+	roster_fill(context);
+	return 0;
+}
+
+static void fill_again_in(struct roster *roster, int64_t delay_ns)
+{
+	roster->retry = sd_event_source_disable_unref(roster->retry);
+	if (sd_event_add_time_relative(roster->service->event, &roster->retry, CLOCK_MONOTONIC, delay_ns > 0 ? (uint64_t)delay_ns / 1000 : 0, 1000,
+		    on_retry, roster) < 0)
+		service_give_up(roster->service, EX_SOFTWARE);
+}
+
+/* -- those that stay -- */
+
+/* Whoever is polled on that host needs a connection now and then. */
+static bool host_has_room(const struct roster *roster, const struct roster_host *host)
+{
+	if (host->is_local || roster->places_per_host == 0)
+		return true;
+	return host->pushed + (host->posts > roster->places_per_host) < roster->places_per_host;
+}
+
+static int on_idle_worker(struct service *service, struct attendant *attendant, bool *ret_stays, struct error *err)
+{
+	static const struct error well = {.kind = ERR_NONE};
+	struct roster *roster = service->roster;
+	struct post *post = post_of(roster, attendant);
+
+	*ret_stays = false;
+	if (roster->closed || roster->driver->may_be_pushed == NULL || !host_has_room(roster, post->host) ||
+		!roster->driver->may_be_pushed(roster->context, post))
+		return 0; /* how it ended is recorded when it has */
+	if (record_end(service, &attendant->mailbox_state, attendant, &attendant->log, &well) < 0)
+		return error_set(err, ERR_TEMP, SCOPE_PROGRAM, "another mailhaul has the state");
+	*ret_stays = true;
+	return 0;
+}
+
+/* Who waits gives its place back. Who has mail does not wait for one with its connection half used: that there may be too many for a moment costs nobody
+ * anything. */
+static void on_turned(struct service *service, struct attendant *attendant)
+{
+	struct roster *roster = service->roster;
+	struct post *post = post_of(roster, attendant);
+
+	leave_place(roster, post);
+	if (attendant->idle) {
+		post->state = POST_PUSHED;
+		roster->pushed++;
+		post->host->pushed++;
+		fill_again_in(roster, 0); /* not from within its request */
+	} else {
+		post->state = POST_HAULING;
+		roster->hauling++;
+	}
+	roster->driver->turned(roster->context, post);
 }
 
 /* -- starting them -- */
@@ -150,7 +222,7 @@ static int start(struct roster *roster, struct post *post)
 	if (attendant_start(roster->service, post->mailbox, post->insistent, &post->attendant, &err) == 0) {
 		post->state = POST_HAULING;
 		roster->hauling++;
-		post->host->hauling++;
+		post->host->sessions++;
 		roster->busy = 0;
 		return 0;
 	}
@@ -187,7 +259,7 @@ static bool has_place(const struct roster *roster, int64_t now)
 
 static bool host_has_place(const struct roster *roster, const struct roster_host *host)
 {
-	return host->is_local || roster->places_per_host == 0 || host->hauling < roster->places_per_host;
+	return host->is_local || roster->places_per_host == 0 || host->sessions < roster->places_per_host;
 }
 
 static struct post *next_to_start(const struct roster *roster)
@@ -205,22 +277,6 @@ static struct post *next_to_start(const struct roster *roster)
 			next = post;
 	}
 	return next;
-}
-
-static int on_retry(sd_event_source *source, uint64_t when_us, void *context)
-{
-	(void)source;
-	(void)when_us;
-	roster_fill(context);
-	return 0;
-}
-
-static void fill_again_in(struct roster *roster, int64_t delay_ns)
-{
-	roster->retry = sd_event_source_disable_unref(roster->retry);
-	if (sd_event_add_time_relative(roster->service->event, &roster->retry, CLOCK_MONOTONIC, delay_ns > 0 ? (uint64_t)delay_ns / 1000 : 0, 1000,
-		    on_retry, roster) < 0)
-		service_give_up(roster->service, EX_SOFTWARE);
 }
 
 /* When someone may start who may not now, or a session falls silent. */
@@ -255,13 +311,15 @@ void roster_fill(struct roster *roster)
 	}
 	if (!roster->closed && roster_has_waiting(roster))
 		fill_again_when_due(roster);
-	if (roster->hauling == 0 && (roster->closed || !roster_has_waiting(roster)))
+	if (roster->hauling + roster->pushed == 0 && (roster->closed || !roster_has_waiting(roster)))
 		roster->driver->idle(roster->context);
 }
 
 void roster_want(struct roster *roster, struct post *post, bool insistent)
 {
 	post->insistent |= insistent;
+	if (post->state == POST_PUSHED)
+		attendant_poll(post->attendant, insistent);
 	if (post->state != POST_RESTING)
 		return;
 	post->insistent = insistent;
@@ -286,6 +344,8 @@ void roster_init(struct roster *roster, struct service *service, const struct ro
 	*roster = (struct roster){.service = service, .driver = driver, .context = context, .places = 1};
 	service->roster = roster;
 	service->finished = on_finished;
+	service->idle = on_idle_worker;
+	service->turned = on_turned;
 }
 
 static struct roster_host *host_of(struct roster *roster, const struct mailbox_config *mailbox)
@@ -342,6 +402,20 @@ struct post *roster_find(const struct roster *roster, const char *name)
 		if (strcmp(roster->posts[i]->mailbox->name, name) == 0)
 			return roster->posts[i];
 	return NULL;
+}
+
+void roster_probe_pushed(struct roster *roster)
+{
+	for (unsigned i = 0; i < roster->count; i++)
+		if (roster->posts[i]->state == POST_PUSHED)
+			attendant_poll(roster->posts[i]->attendant, false);
+}
+
+void roster_stop_pushed(struct roster *roster)
+{
+	for (unsigned i = 0; i < roster->count; i++)
+		if (roster->posts[i]->state == POST_PUSHED)
+			attendant_stop(roster->posts[i]->attendant);
 }
 
 void roster_stop(struct roster *roster)

@@ -13,14 +13,15 @@ struct error;
 struct mailbox_config;
 struct service;
 
-/* The posts on one server: how many of them there are, haul, and were spread out so far. */
+/* The posts on one server: how many of them there are, have a session, wait in it for mail, and were spread out so far. */
 struct roster_host {
 	char *name;
 	bool is_local; /* on this machine: no limit but places */
-	unsigned posts, hauling, spread;
+	unsigned posts, sessions, pushed, spread;
 };
 
-enum post_state { POST_RESTING, POST_WAITING, POST_HAULING };
+/* POST_PUSHED: all is hauled, and its session waits for the server to announce mail. Takes up no place. */
+enum post_state { POST_RESTING, POST_WAITING, POST_HAULING, POST_PUSHED };
 
 struct post {
 	const struct mailbox_config *mailbox;
@@ -30,7 +31,7 @@ struct post {
 	bool put_off;                /* somebody else is hauling it; it waits for that */
 	uint64_t turn;               /* POST_WAITING: the lowest is next */
 	int64_t not_before_ns;       /* POST_WAITING: CLOCK_MONOTONIC, or 0 */
-	struct attendant *attendant; /* POST_HAULING, else NULL */
+	struct attendant *attendant; /* POST_HAULING and POST_PUSHED, else NULL */
 	/* The daemon's */
 	int64_t due_ns, started_ns;         /* CLOCK_BOOTTIME: when it is wanted next; when its last session began */
 	const struct mailbox_config *later; /* what mailbox becomes when its session is over; or NULL */
@@ -44,6 +45,10 @@ struct roster_driver {
 	bool (*may_start)(void *, struct post *);
 	/* Somebody else is hauling it, why says who. True: it waits for that; false: this is how it ended. */
 	bool (*waits_for)(void *, struct post *, const struct error *why);
+	/* Its session has hauled everything. True: it may stay, for mail that is announced. NULL: none may. */
+	bool (*may_be_pushed)(void *, struct post *);
+	/* From here on it is POST_PUSHED, and health is on record; or it is POST_HAULING again. NULL with may_be_pushed. */
+	void (*turned)(void *, struct post *);
 	/* ERR_NONE: well. attendant NULL: there was no session. Health is on record. */
 	void (*ended)(void *, struct post *, const struct attendant *attendant, const struct error *err);
 	/* Nobody waits any more, or may start, and nobody hauls. Not called from within roster_want. */
@@ -55,7 +60,7 @@ struct roster {
 	const struct roster_driver *driver;
 	void *context; /* the driver's */
 	struct post **posts;
-	unsigned count, hauling;
+	unsigned count, hauling, pushed;
 	unsigned places, places_per_host; /* whoever says nothing for a while, say in a tarpit, uses up none of the first */
 	struct roster_host **hosts;
 	unsigned host_count;
@@ -77,11 +82,15 @@ void roster_assign(struct roster *roster, struct post *post, const struct mailbo
 /* It has no session. */
 void roster_remove(struct roster *roster, struct post *post);
 struct post *roster_find(const struct roster *roster, const char *name); /* NULL: there is none */
-/* It has a session as soon as there is a place; nothing for one that waits or hauls. roster_fill gives out the places. */
+/* It has a session as soon as there is a place; one that is pushed looks for mail at once; nothing for one that waits or hauls. roster_fill gives out the
+ * places. */
 void roster_want(struct roster *roster, struct post *post, bool insistent);
 void roster_fill(struct roster *roster);
 bool roster_has_waiting(const struct roster *roster);
 
+/* All that are pushed look for mail now, which shows whether their connections live; or they leave. */
+void roster_probe_pushed(struct roster *roster);
+void roster_stop_pushed(struct roster *roster);
 void roster_stop(struct roster *roster); /* nobody starts any more, and who hauls leaves at the next message boundary */
 void roster_kill(struct roster *roster); /* now */
 

@@ -11,6 +11,8 @@
 #define NS_PER_S INT64_C(1000000000)
 /* What lies between two sessions of a mailbox that takes longer than its period. */
 #define BREATH_PARTS 10
+/* A connection that ended is made again at once. Nearly: others may have ended with it. */
+#define RETURN_NS (5 * NS_PER_S)
 /* Logins a second on one host. A provider takes a burst of them from one address for an attack. */
 #define SPREAD_NS (NS_PER_S / 4)
 /* So many failures in a row are no accident: from there on it is not tried more often than if it worked. */
@@ -49,6 +51,8 @@ int64_t schedule_next_ns(const struct schedule_past *past, int64_t period_ns, in
 	int64_t regular = past->started_ns + period_ns - tenth + part_of(2 * tenth, random);
 	int64_t due = later(regular, past->ended_ns + period_ns / BREATH_PARTS);
 
+	if (past->pushed)
+		due = later(past->started_ns + period_ns / BREATH_PARTS, past->ended_ns + part_of(RETURN_NS, random) + 1);
 	if (past->failures != 0) {
 		int64_t again = past->ended_ns + past->back_off_ns;
 

@@ -235,8 +235,11 @@ static int record_plan(struct view *view, bool complete, struct session *session
 
 static int ask_known(struct plan *plan, struct session *session, unsigned flags, struct error *err)
 {
-	struct record request = {
-		.kind = REC_FOLDER, .index = plan->folder_index, .uidvalidity = plan->uidvalidity, .count = plan->exists, .flags = (uint16_t)flags};
+	struct record request = {.kind = REC_FOLDER,
+		.index = plan->folder_index,
+		.uidvalidity = plan->uidvalidity,
+		.count = plan->exists - plan->arrived,
+		.flags = (uint16_t)flags};
 	struct record answer;
 	int fd;
 
@@ -270,7 +273,7 @@ static int list_folder(struct view *view, struct session *session, const struct 
 	if (listing_gap_close(&view->gap, session, take_entry, view, err) < 0)
 		return -1;
 	*ret_complete = above == 0 && !contradictory && view->listed == status->exists;
-	if (contradictory || (above == 0 && view->listed != status->exists))
+	if (contradictory || (above == 0 && (view->listed > status->exists || view->listed < status->exists - status->arrived)))
 		note_contradiction(session);
 	return 0;
 }
@@ -294,7 +297,9 @@ static int select_folder(struct plan *plan, struct session *session, struct fold
 	if (source_select(session->source, session->folder, writable, status, err) < 0)
 		return -1;
 	plan->exists = status->exists;
+	plan->arrived = status->arrived;
 	plan->uidvalidity = status->uidvalidity;
+	session->seen[plan->folder_index] = *status;
 	if (survey_settles(session, plan->folder_index, status))
 		return 0;
 	if (ask_known(plan, session, session->job->mode == JOB_LIST ? REC_COMPLETE : 0, err) < 0)

@@ -1,6 +1,7 @@
 #include "worker/session.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -8,10 +9,14 @@
 #include "mail/spool.h"
 #include "policy/policy.h"
 #include "source/source.h"
+#include "worker/idle.h"
 #include "worker/plan.h"
 #include "worker/recognize.h"
 #include "worker/survey.h"
 #include "worker/transfer.h"
+
+/* A session that lasted so long had a server that works. That its connection ends while nothing is to be done is no failure then, but what connections do. */
+#define SESSION_STABLE_S 60
 
 static void send_trace(void *context, char direction, const char *bytes, size_t len)
 {
@@ -45,6 +50,10 @@ void session_init(struct session *session, const struct job *job, struct channel
 		.writable = job->mode == JOB_HAUL && job->mailbox->after_delivery.what != DISPOSE_KEEP,
 	};
 
+	session->folder_count = job->mailbox->folders != NULL ? (unsigned)strv_length(job->mailbox->folders) : 1;
+	session->seen = xcalloc(session->folder_count, sizeof(*session->seen));
+	session->due = xcalloc(session->folder_count, sizeof(*session->due));
+	memset(session->due, true, session->folder_count * sizeof(*session->due));
 	session->source = source_new(&session->source_context);
 	session->outlets = xcalloc(job->destination_count, sizeof(*session->outlets));
 	for (unsigned i = 0; i < job->destination_count; i++)
@@ -64,16 +73,19 @@ void session_done(struct session *session)
 	free(session->outlets);
 	spool_file_free(session->spool);
 	free(session->surveyed);
+	free(session->seen);
+	free(session->due);
 	str_done(&session->address);
 }
 
+/* err NULL: it goes on. */
 static void log_session(const struct session *session, const struct error *err)
 {
 	struct log_entry entry;
-	bool failed = err->kind != ERR_NONE;
+	bool failed = err != NULL && err->kind != ERR_NONE;
 
 	log_begin(&entry, &session->log, LEVEL_INFO, "session"); /* whether it is worth a warning is for the supervisor, who knows the last one */
-	log_text(&entry, "result", failed ? "failed" : "done");
+	log_text(&entry, "result", failed ? "failed" : err != NULL ? "done" : "waiting");
 	log_number(&entry, "hauled", (int64_t)session->hauled);
 	log_number(&entry, "bytes", (int64_t)session->bytes);
 	log_number(&entry, "deferred", (int64_t)(session->deferred + session->unfetched));
@@ -83,12 +95,21 @@ static void log_session(const struct session *session, const struct error *err)
 	log_end(&entry);
 }
 
+void session_log_round(struct session *session)
+{
+	if (session->repeated && session->hauled == 0 && session->deferred + session->unfetched + session->held == 0)
+		return;
+	log_session(session, NULL);
+	session->hauled = session->bytes = session->deferred = session->unfetched = session->held = 0;
+}
+
 static int haul_folder(struct session *session, const char *folder, unsigned index, struct error *err)
 {
 	struct plan plan;
 	int result;
 
 	result = plan_make(&plan, session, folder, index, true, err); /* one listing against what is known; durable before it is used */
+	session->found += plan.new_count;
 	if (result == 0)
 		result = recognize_run(&plan, session, err); /* after a renumbering: what of it was hauled before? */
 	if (result == 0)
@@ -112,18 +133,31 @@ static bool concerns_folder_only(struct session *session, const struct error *er
 
 static int haul_folders(struct session *session, struct error *err)
 {
-	char *const no_folders[] = {NULL, NULL};
+	char *const no_folders[] = {NULL};
 	char *const *folders = session->job->mailbox->folders != NULL ? session->job->mailbox->folders : no_folders;
 
-	for (unsigned i = 0; i == 0 || folders[i] != NULL; i++) {
+	session->found = 0;
+	session->planned = 0;
+	for (unsigned i = 0; i < session->folder_count; i++) {
 		if (session->channel->stop)
 			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
-		if (survey_has_settled(session, i))
+		if (!session->due[i] || survey_has_settled(session, i))
 			continue;
 		if (haul_folder(session, folders[i], i, err) < 0 && !concerns_folder_only(session, err))
 			return -1;
 	}
+	session->repeated = true;
 	return 0;
+}
+
+static int haul_until_done(struct session *session, struct error *err)
+{
+	int more = 1;
+
+	session->stable_at = deadline_in_s(SESSION_STABLE_S);
+	while (more > 0)
+		more = haul_folders(session, err) < 0 ? -1 : idle_run(session, err);
+	return more;
 }
 
 /* POP3 deletes at QUIT, so its disposals are confirmed only now. */
@@ -138,7 +172,7 @@ static int record_disposed(struct session *session, struct error *err)
 }
 
 /* For the next session with this server, of whatever mailbox. */
-static void report_host(struct session *session)
+void session_report_host(const struct session *session)
 {
 	const struct host_facts *facts = &session->host_facts;
 	struct record record = {
@@ -148,9 +182,10 @@ static void report_host(struct session *session)
 		.count = facts->after,
 		.targets = facts->mechanisms,
 		.verdict = (uint8_t)facts->boundary,
+		.size = facts->idle_s,
 	};
 
-	if (!host_facts_equal(facts, &session->job->host_facts))
+	if (session->repeated || !host_facts_equal(facts, &session->job->host_facts))
 		(void)channel_send(session->channel, &record, NULL, 0, NULL);
 }
 
@@ -172,8 +207,8 @@ int session_run(struct session *session, struct error *err)
 	if (result == 0)
 		result = survey_run(session, err);
 	if (result == 0)
-		result = haul_folders(session, err);
-	report_host(session);
+		result = haul_until_done(session, err);
+	session_report_host(session);
 	if (result == 0)
 		result = leave(session, err);
 	for (unsigned i = 0; i < session->job->destination_count; i++) {

@@ -24,7 +24,11 @@ struct session {
 	struct source *source;
 	struct source_context source_context;
 	struct host_facts host_facts;   /* of the source: as told, then as learned */
+	unsigned folder_count;          /* POP3 knows none, and counts as one */
 	struct folder_status *surveyed; /* per folder of the mailbox; NULL: nobody has told */
+	struct folder_status *seen;     /* per folder: as it was when it was looked into last */
+	bool *due;                      /* per folder: to be hauled in this round */
+	bool repeated;                  /* this is not the first round: what the job says of folders is out of date */
 	struct tls_summary tls;         /* of the source or destination opened last, for check */
 	struct str address;             /* of the source, for check */
 	struct outlet *outlets;         /* one per destination of the job */
@@ -32,6 +36,11 @@ struct session {
 	const char *folder; /* being hauled; NULL on POP3 */
 	struct log log;     /* the supervisor adds mailbox= */
 	uint64_t planned;   /* messages to be fetched so far, for max_messages */
+	/* while it is pushed */
+	struct deadline stable_at; /* from then on an end of the connection is no failure */
+	bool announced;            /* this round looks for mail that was announced */
+	unsigned barren;           /* rounds in a row that found none */
+	size_t found;              /* new messages in this round */
 	/* for the line that ends a session */
 	uint64_t hauled, bytes, deferred, held, unfetched;
 	struct error trouble; /* the first one that kept a message from being hauled, though the session went on */
@@ -43,10 +52,14 @@ void session_init(struct session *session, const struct job *job, struct channel
 	const int (*directories)[3], const struct error *refusals);
 void session_done(struct session *session);
 
-/* Hauls all folders once. -1: the session ended early; what had been acknowledged is safe. */
+/* Hauls all folders, and where the mailbox is pushed, again whenever there may be mail. -1: the session ended early; what had been acknowledged is safe. */
 int session_run(struct session *session, struct error *err);
 
 /* check and list: the same way in, but nothing is hauled (inspect.c). */
 int session_inspect(struct session *session, struct error *err);
+
+/* For idle.c: what was learned of the server; what a round has brought, if it has brought anything. */
+void session_report_host(const struct session *session);
+void session_log_round(struct session *session);
 
 #endif

@@ -9,7 +9,7 @@
 bool survey_settles(const struct session *session, unsigned folder_index, const struct folder_status *status)
 {
 	const struct job *job = session->job;
-	const struct folder_facts *facts = job->folder_facts != NULL ? &job->folder_facts[folder_index] : NULL;
+	const struct folder_facts *facts = job->folder_facts != NULL && !session->repeated ? &job->folder_facts[folder_index] : NULL;
 
 	if (facts == NULL || !facts->settled || status->exists != facts->present)
 		return false;
@@ -24,6 +24,8 @@ int survey_run(struct session *session, struct error *err)
 	struct folder_status *statuses = xcalloc(strv_length(session->job->mailbox->folders) + 1, sizeof(*statuses));
 	int told = source_survey(session->source, statuses, err);
 
+	for (unsigned i = 0; told > 0 && i < session->folder_count; i++)
+		session->seen[i] = statuses[i];
 	if (told > 0)
 		session->surveyed = statuses;
 	else

@@ -23,7 +23,8 @@ struct bench {
 	struct attendant *attendant;
 	struct dest_config dests[1];
 	struct error result;
-	bool finished, ledger_failed, short_of_room, late;
+	bool finished, ledger_failed, short_of_room, late, waits;
+	unsigned turns;
 };
 
 static void on_finished(struct service *service, struct attendant *attendant, const struct error *err)
@@ -382,6 +383,110 @@ static void test_does_without_a_folder_that_was_forgotten(void **ctx)
 	assert_int_equal(number(&bench->fixture, "SELECT count(*) FROM folder"), 1);
 }
 
+/* -- one that waits for mail -- */
+
+static int let_stay(struct service *service, struct attendant *attendant, bool *ret_stays, struct error *err)
+{
+	(void)service;
+	(void)attendant;
+	(void)err;
+	*ret_stays = true;
+	return 0;
+}
+
+static void note_turn(struct service *service, struct attendant *attendant)
+{
+	struct bench *bench = service->context;
+
+	bench->waits = attendant->idle;
+	bench->turns++;
+}
+
+static void haul_while_it_waits(int fd)
+{
+	ask(fd, &(struct record){.kind = REC_IDLE}, REC_WATCH);
+	send_patiently(fd, &(struct record){.kind = REC_FOLDER, .uidvalidity = 7}, NULL, 0);
+}
+
+static void record_while_it_waits(int fd)
+{
+	ask(fd, &(struct record){.kind = REC_IDLE}, REC_WATCH);
+	send_patiently(fd, &(struct record){.kind = REC_DISPOSED, .seq = 1, .id = 1}, NULL, 0);
+}
+
+static void wait_twice(int fd)
+{
+	ask(fd, &(struct record){.kind = REC_IDLE}, REC_WATCH);
+	send_patiently(fd, &(struct record){.kind = REC_IDLE}, NULL, 0);
+}
+
+/* It waits until it is asked to look, and then works again. */
+static void wait_and_work_on(int fd)
+{
+	bool well = ask(fd, &(struct record){.kind = REC_IDLE}, REC_WATCH);
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+	struct record poke;
+	unsigned count;
+	int fds[RECORD_FDS_MAX];
+
+	poll(&readable, 1, -1);
+	well = well && record_receive(fd, &poke, fds, &count) > 0 && poke.kind == REC_POLL;
+	send_patiently(fd, &(struct record){.kind = REC_HOST, .size = 600}, NULL, 0);
+	send_patiently(fd, &(struct record){.kind = REC_BUSY}, NULL, 0);
+	leave(fd, well && ask(fd, &(struct record){.kind = REC_FOLDER, .uidvalidity = 7}, REC_KNOWN));
+}
+
+static void test_ends_one_that_does_more_than_wait(void **ctx)
+{
+	static void (*const cases[])(int) = {haul_while_it_waits, record_while_it_waits, wait_twice};
+	struct bench *bench;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		end(ctx);
+		begin(ctx);
+		bench = *ctx;
+		bench->service.idle = let_stay;
+		bench->service.turned = note_turn;
+		give_worker(bench, cases[i]);
+		run_until(bench, &bench->finished);
+		assert_non_null(strstr(bench->result.text, "should wait for mail"));
+	}
+}
+
+static void test_lets_one_wait_for_mail(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	bench->service.idle = let_stay;
+	bench->service.turned = note_turn;
+	give_worker(bench, wait_and_work_on);
+	run_until(bench, &bench->waits);
+	attendant_poll(bench->attendant, true);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->result.kind, ERR_NONE);
+	assert_int_equal(bench->turns, 2);
+	assert_false(bench->waits);
+	assert_true(bench->attendant->insistent);
+	assert_int_equal(bench->attendant->host_facts.idle_s, 600);
+}
+
+/* Nobody is there who would let it stay. */
+static void wait_unasked(int fd)
+{
+	leave(fd,
+		ask(fd, &(struct record){.kind = REC_IDLE}, REC_WATCH) && ask(fd, &(struct record){.kind = REC_FOLDER, .uidvalidity = 7}, REC_KNOWN));
+}
+
+static void test_lets_nobody_wait_during_a_run(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	give_worker(bench, wait_unasked);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->result.kind, ERR_NONE);
+	assert_false(bench->attendant->idle);
+}
+
 /* -- a program whose worker is gone -- */
 
 static void on_program_end(void *context)
@@ -483,6 +588,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_does_not_wait_for_the_other_end_of_a_pipe, begin, end),
 		cmocka_unit_test_setup_teardown(test_counts_a_destination_that_is_down_once, begin, end),
 		cmocka_unit_test_setup_teardown(test_does_without_a_folder_that_was_forgotten, begin, end),
+		cmocka_unit_test_setup_teardown(test_ends_one_that_does_more_than_wait, begin, end),
+		cmocka_unit_test_setup_teardown(test_lets_one_wait_for_mail, begin, end),
+		cmocka_unit_test_setup_teardown(test_lets_nobody_wait_during_a_run, begin, end),
 		cmocka_unit_test_setup_teardown(test_kills_and_reaps_what_is_given_up, begin, end),
 		cmocka_unit_test_setup_teardown(test_tells_that_the_reserve_is_spent, begin, end),
 		cmocka_unit_test_setup_teardown(test_keeps_all_records_while_the_database_is_busy, begin, end),

@@ -147,6 +147,26 @@ static void test_a_flaky_network(void **unused)
 	assert_in_range(schedule_next_ns(&past, HOUR, 0, UINT32_MAX), BOOT + HOUR, BOOT + HOUR + HOUR / 10);
 }
 
+/* A connection that ended is made again at once, unless that happens all the time. */
+static void test_a_connection_that_ended(void **unused)
+{
+	struct schedule_past past = {.started_ns = BOOT, .ended_ns = BOOT + HOUR, .pushed = true};
+	unsigned logins = 0;
+
+	(void)unused;
+	assert_in_range(schedule_next_ns(&past, 10 * MINUTE, 0, 0), BOOT + HOUR + 1, BOOT + HOUR + S);
+	assert_in_range(schedule_next_ns(&past, 10 * MINUTE, 0, UINT32_MAX), BOOT + HOUR + 4 * S, BOOT + HOUR + 5 * S);
+	for (int64_t now = BOOT; now < BOOT + DAY; logins++) {
+		past.started_ns = past.ended_ns = now;
+		now = schedule_next_ns(&past, 10 * MINUTE, 0, 0);
+	}
+	assert_int_equal(logins, 24 * 60);
+	past.failures = 1;
+	past.back_off_ns = 2 * MINUTE;
+	past.started_ns = past.ended_ns = BOOT;
+	assert_int_equal(schedule_next_ns(&past, 10 * MINUTE, 0, 0), BOOT + 2 * MINUTE);
+}
+
 static void test_starting_together(void **unused)
 {
 	uint64_t seed = 1;
@@ -188,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_weeks_of_polls),
 		cmocka_unit_test(test_weeks_of_refused_logins),
 		cmocka_unit_test(test_a_flaky_network),
+		cmocka_unit_test(test_a_connection_that_ended),
 		cmocka_unit_test(test_starting_together),
 		cmocka_unit_test(test_provider_minimum),
 	};

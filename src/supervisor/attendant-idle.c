@@ -1,0 +1,57 @@
+#include "base/clock.h"
+#include "supervisor/attendant.h"
+#include "supervisor/ledger.h"
+#include "supervisor/progress.h"
+
+/* What a worker may do that waits for mail: nothing, until it has said that it works again. It keeps the lock of its mailbox; whoever wants that asks the
+ * daemon, and the worker leaves at once. */
+
+int attendant_let_idle(struct attendant *attendant, struct error *err)
+{
+	struct service *service = attendant->service;
+	bool stays = false;
+
+	if (service->mode != JOB_HAUL)
+		return attendant_nonsense(err, "to wait when it should only look");
+	if (ledger_commit(service->ledger, err) < 0)
+		return -1;
+	if (!attendant->stopping && service->idle != NULL && service->idle(service, attendant, &stays, err) < 0)
+		return -1;
+	attendant->idle = stays;
+	attendant->idle_since_ns = clock_monotonic_ns();
+	attendant->idle_since_s = clock_wall_s();
+	attendant_send(attendant, &(struct record){.kind = REC_WATCH, .count = stays}, NULL, 0);
+	if (stays)
+		service->turned(service, attendant);
+	return 0;
+}
+
+void attendant_take_busy(struct attendant *attendant)
+{
+	if (!attendant->idle)
+		return;
+	attendant->idle = attendant->rested = false;
+	attendant->progress = attendant->past_progress = (struct progress_total){0};
+	attendant->service->turned(attendant->service, attendant);
+}
+
+bool attendant_may_say(const struct attendant *attendant, enum record_kind kind)
+{
+	switch (kind) {
+	case REC_BUSY:
+	case REC_HOST:
+	case REC_LOG:
+	case REC_TRACE:
+	case REC_END:
+		return true;
+	default:
+		return !attendant->idle;
+	}
+}
+
+void attendant_poll(struct attendant *attendant, bool insistent)
+{
+	attendant->insistent |= insistent;
+	if (attendant->idle && !attendant->stopping)
+		attendant_send(attendant, &(struct record){.kind = REC_POLL}, NULL, 0);
+}

@@ -1,0 +1,137 @@
+#include "worker/idle.h"
+
+#include <malloc.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "source/source.h"
+#include "worker/session.h"
+
+/* Mail was announced, and there was none: some servers announce what they cannot show yet. Looked for again after this, and twice that, and so on. */
+#define HUSH_FIRST_S 2
+#define HUSH_MAX_S 64
+
+static bool may_stay(const struct session *session)
+{
+	if (session->job->mode != JOB_HAUL || !session->job->mailbox->push || session->channel->stop || session->trouble.kind != ERR_NONE)
+		return false;
+	for (unsigned i = 0; i < session->job->destination_count; i++)
+		if (session->outlets[i].down)
+			return false;
+	return source_can_wait(session->source);
+}
+
+/* A thousand of us may sleep on one machine. */
+static void make_small(struct session *session)
+{
+	for (unsigned i = 0; i < session->job->destination_count; i++)
+		outlet_close(&session->outlets[i]);
+	malloc_trim(0);
+}
+
+static int ask_to_stay(struct session *session, bool *ret_may, struct error *err)
+{
+	struct record request = {.kind = REC_IDLE}, answer;
+
+	if (channel_call(session->channel, &request, NULL, 0, REC_WATCH, &answer, NULL, 0, err) < 0)
+		return -1;
+	*ret_may = answer.count != 0;
+	return 0;
+}
+
+static int tell_work(struct session *session, struct error *err)
+{
+	struct record record = {.kind = REC_BUSY};
+
+	return channel_send(session->channel, &record, NULL, 0, err);
+}
+
+static double hush_s(unsigned barren)
+{
+	unsigned seconds = HUSH_FIRST_S;
+
+	for (; barren > 1 && seconds < HUSH_MAX_S; barren--)
+		seconds *= 2;
+	return seconds;
+}
+
+/* After the first announcement that came to nothing, the same folders are looked into again. */
+static struct deadline look_again_at(const struct session *session)
+{
+	return session->barren == 1 ? deadline_in_s(hush_s(1)) : DEADLINE_NEVER;
+}
+
+static void want(struct session *session, bool all)
+{
+	for (unsigned i = 0; i < session->folder_count; i++)
+		session->due[i] = all;
+}
+
+/* The supervisor is in a hurry, or the connection is gone. */
+static int leave_at_once(struct session *session, struct error *err)
+{
+	source_close(session->source, NULL); /* says goodbye, and does not wait for the answer when told to stop */
+	return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+}
+
+static int lost(struct session *session, struct error *err)
+{
+	if (err->kind == ERR_CANCELED)
+		return -1;
+	if (err->scope == SCOPE_FOLDER) {
+		log_say(&session->log, LEVEL_INFO, "not_pushed", "%s", err->text);
+		return 0;
+	}
+	return deadline_passed(session->stable_at) ? 0 : -1;
+}
+
+/* 1: there may be mail. */
+static int wait_for_mail(struct session *session, struct error *err)
+{
+	struct deadline check_at = deadline_in_s(session->job->mailbox->poll_every_s), again_at = look_again_at(session);
+	struct source_watch watch = {.seen = session->seen, .news = session->due, .until = deadline_min(check_at, again_at)};
+
+	if (session->barren != 0)
+		watch.hush = deadline_in_s(hush_s(session->barren));
+	if (session->barren != 1)
+		want(session, false);
+	for (;;) {
+		int news = source_wait(session->source, &watch, err);
+
+		if (news < 0)
+			return lost(session, err);
+		if (session->channel->stop)
+			return leave_at_once(session, err);
+		session->announced = news > 0 || deadline_passed(again_at);
+		if (session->announced)
+			return 1;
+		if (session->channel->poll || deadline_passed(check_at)) {
+			session->channel->poll = false;
+			want(session, true);
+			return 1;
+		}
+		session_report_host(session); /* the connection lives, and so do we */
+	}
+}
+
+int idle_run(struct session *session, struct error *err)
+{
+	bool may = false;
+	int result;
+
+	if (!may_stay(session))
+		return 0;
+	if (session->announced)
+		session->barren = session->found == 0 ? session->barren + 1 : 0;
+	session_report_host(session);
+	session_log_round(session);
+	make_small(session);
+	if (ask_to_stay(session, &may, err) < 0)
+		return -1;
+	if (!may)
+		return 0;
+	result = wait_for_mail(session, err);
+	if (result <= 0)
+		return result;
+	return tell_work(session, err) < 0 ? -1 : 1;
+}

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# test-push.sh - the daemon with mailboxes that are pushed, at a real Dovecot: mail is there as soon as it is announced, and nobody else has to wait.
+. "$(dirname "$0")/../lib/system.sh"
+. "$LIB/certificates.sh"
+. "$LIB/dovecot.sh"
+. "$LIB/hauling.sh"
+
+COUNT=3
+DIR=
+DAEMON=
+serial=0
+
+# configure [LINE...]: anna's lines. Ten minutes are one.
+configure() {
+  {
+    printf 'state_dir: %s\ndestinations:\n  home: {maildir: %s}\nmailboxes:\n' "$DIR/state" "$DIR/home"
+    printf '  - name: anna\n    imap: "localhost:%s"\n    ca_file: %s\n' "$IMAPS_PORT" "$WORK/certs/ca.pem"
+    printf '    user: anna\n    password: secret\n    deliver_to: home\n    push: yes\n    poll_every: 10m\n'
+    [ $# -eq 0 ] || printf '    %s\n' "$@"
+  } >"$DIR/config.yaml"
+  chmod 600 "$DIR/config.yaml"
+}
+
+daemon_start() {
+  MAILHAUL_DEADLINE_FACTOR=0.1 "$MAILHAUL" --config "$DIR/config.yaml" -v daemon 2>"$DIR/log" &
+  DAEMON=$!
+  at_exit "kill -9 $DAEMON 2>/dev/null"
+}
+
+is_gone() {
+  [ ! -e "/proc/$1" ] || grep -q '^State:.*Z' "/proc/$1/status"
+}
+
+# said COUNT PATTERN: so many lines of the log, at least.
+said() {
+  [ "$(grep -c "$2" "$DIR/log")" -ge "$1" ]
+}
+
+# put FOLDER: one more message, as a mail server delivers it.
+put() {
+  serial=$((serial + 1))
+  printf 'Return-Path: <late@sender.example>\nSubject: number %s\n\nhello %s\n' "$serial" "$serial" | doveadm_ save -u anna -m "$1"
+}
+
+# arrives NAME FOLDER
+arrives() {
+  local before
+  before=$(arrived_count "$DIR/home")
+  put "$2"
+  wait_until 10 arrived_is "$DIR/home" $((before + 1))
+  check "$1" arrived_is "$DIR/home" $((before + 1))
+}
+
+# The youngest child, once a session is under way.
+worker() {
+  pgrep -n -P "$DAEMON"
+}
+
+announced() {
+  configure
+  daemon_start
+  wait_until 10 said 1 'result=waiting'
+  check "all that was there is hauled" arrived_is "$DIR/home" "$COUNT"
+  arrives "mail that is announced is there at once" INBOX
+  arrives "and again" INBOX
+  check "in one session" [ "$(pgrep -c -P "$DAEMON")" = 2 ]
+  expect "nobody holds the mailbox meanwhile" 0 'hauled again' mailhaul --config "$DIR/config.yaml" refetch anna 1
+  kill -USR1 "$DAEMON"
+  wait_until 10 arrived_is "$DIR/home" $((COUNT + 3))
+  check "SIGUSR1: what nobody has announced is looked for" arrived_is "$DIR/home" $((COUNT + 3))
+}
+
+# A connection that has stood for a minute (6 seconds) may end.
+broken() {
+  local worker
+  worker=$(worker)
+  sleep 6
+  doveadm_ kick anna
+  wait_until 10 is_gone "$worker"
+  arrives "after the server has closed, mail comes by a new connection" INBOX
+  check "which is no failure" [ "$(grep -c 'mailbox_failed' "$DIR/log")" = 0 ]
+}
+
+reloaded() {
+  configure 'after_delivery: delete'
+  kill -HUP "$DAEMON"
+  wait_until 10 said 1 event=reloaded
+  arrives "SIGHUP: it goes on" INBOX
+  wait_until 10 [ "$(dovecot_count anna INBOX)" = 0 ]
+  check "SIGHUP: with the new configuration, soon" wait_until 10 test "$(dovecot_count anna INBOX header Subject "number $serial")" = 0
+}
+
+leaves() {
+  local began
+  began=$(date +%s%N)
+  kill -TERM "$DAEMON"
+  wait_until 10 is_gone "$DAEMON"
+  check "SIGTERM: it leaves at once" [ $((($(date +%s%N) - began) / 1000000)) -lt 2000 ]
+  check "and in order" wait "$DAEMON"
+}
+
+system_begin
+servers_start --count $COUNT
+DIR=$WORK/push
+mkdir -p "$DIR"
+dovecot_user anna secret
+dovecot_fill anna "$WORK/messages"
+announced
+broken
+reloaded
+leaves
+system_end
