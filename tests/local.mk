@@ -84,6 +84,7 @@ UNIT_TESTS = \
 
 FLOW_TESTS = \
 	tests/flow/test-ahead \
+	tests/flow/test-listing-ahead \
 	tests/flow/test-attendant \
 	tests/flow/test-control \
 	tests/flow/test-decisions \

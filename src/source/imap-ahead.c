@@ -87,7 +87,6 @@ int imap_ahead_select(struct imap *imap, const char *folder, bool writable, stru
 		return 0;
 	ahead->folder = NULL;
 	rc = imap_wait(imap, &ahead->select.done, err);
-	imap->selecting = false;
 	if ((rc < 0 && err->kind != ERR_CANCELED) || ahead->select.status == IMAP_BAD)
 		imap_ahead_distrust(imap, true);
 	if (rc < 0)

@@ -138,8 +138,9 @@ static int take_response(struct imap *imap, struct error *err)
 	if (response->kind == IMAP_STATUS)
 		return take_status(imap, response, err);
 	if (response->kind == IMAP_FETCH)
-		return imap->listing != NULL && response->fetch.body == IMAP_BODY_NONE ? imap_list_data(imap, response, err)
-										       : imap_fetch_data(imap, response, err);
+		return !imap->selecting && imap_list_is_under_way(imap) && response->fetch.body == IMAP_BODY_NONE
+			       ? imap_list_data(imap, response, err)
+			       : imap_fetch_data(imap, response, err);
 	take_data(imap, response);
 	return 0;
 }
@@ -191,7 +192,7 @@ static void hold_to_account(struct imap *imap)
 	bool waiting = (imap->outstanding != 0 && !imap->idling) || !imap->greeted;
 
 	wire_set_deadline(imap->source.wire, waiting ? deadline_min(imap->deadline, imap->silence) : DEADLINE_NEVER);
-	wire_set_flowing(imap->source.wire, imap->fetches != 0 || imap->listing != NULL);
+	wire_set_flowing(imap->source.wire, imap->fetches != 0 || imap_list_is_under_way(imap));
 }
 
 static int read_more(struct imap *imap, struct error *err)

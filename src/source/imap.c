@@ -29,6 +29,7 @@ static void start_over(struct imap *imap)
 	wire_free(imap->source.wire);
 	imap_parser_done(&imap->parser);
 	imap_survey_done(imap);
+	imap_list_done(imap);
 	str_done(&imap->challenge);
 	be_fresh(imap, context, secret);
 }
@@ -48,16 +49,20 @@ static int imap_open(struct source *source, struct error *err)
 	return rc;
 }
 
+static bool owes_something(const struct imap *imap)
+{
+	return imap->fetches != 0 || imap->group.step != IMAP_STEP_IDLE || imap_list_is_under_way(imap);
+}
+
 /* What is still on its way belongs to the folder that is left behind, and its UIDs must not be taken for those of the next. */
 static int leave_folder(struct imap *imap, struct error *err)
 {
-	if (imap->fetches == 0 && imap->group.step == IMAP_STEP_IDLE)
-		return 0; /* what else is unsent may ride with SELECT */
-	if (imap_send(imap, err) < 0)
+	if (owes_something(imap) && imap_send(imap, err) < 0) /* what else is unsent may ride with SELECT */
 		return -1;
-	while (imap->fetches != 0 || imap->group.step != IMAP_STEP_IDLE)
+	while (owes_something(imap))
 		if (imap_wait_one(imap, err) < 0)
 			return -1;
+	imap_list_done(imap);
 	return 0;
 }
 
@@ -69,25 +74,24 @@ static int no_folder(const struct imap_answer *answer, const char *folder, struc
 	return imap_refused(err, answer, ERR_REFUSED, SCOPE_FOLDER, what);
 }
 
+static int select_answered(struct imap *imap, struct imap_command *command, const struct imap_answer *answer, struct error *err)
+{
+	imap->selecting = false;
+	return imap_keep_answer(imap, command, answer, err);
+}
+
 void imap_add_select(struct imap *imap, const char *folder, bool writable, struct imap_answer *answer)
 {
 	imap->folder = (struct folder_status){0};
 	imap->has_exists = imap->current = false;
 	imap->selected = NULL;
 	imap->arrived = 0;
-	imap_begin(imap, imap_keep_answer, answer);
+	imap_begin(imap, select_answered, answer);
 	wire_addf(imap->source.wire, writable ? "SELECT " : "EXAMINE ");
 	imap_add_folder(imap, folder);
 	wire_addf(imap->source.wire, "\r\n");
 	imap->selecting = true;
-}
-
-static int enter(struct imap *imap, const char *folder, bool writable, struct folder_status *ret_status)
-{
-	imap->selected = folder;
-	imap->selected_writable = writable;
-	*ret_status = imap->folder;
-	return 0;
+	imap_list_ahead(imap, folder);
 }
 
 /* Mail was announced in the folder that is selected: it is as it was, and what has come is still to be listed. */
@@ -98,6 +102,7 @@ static bool is_current(struct imap *imap, const char *folder, bool writable, str
 	imap->current = false;
 	if (!current)
 		return false;
+	imap_list_done(imap);
 	*ret_status = imap->folder;
 	ret_status->arrived = imap->arrived;
 	if (imap->arrived != 0)
@@ -105,29 +110,40 @@ static bool is_current(struct imap *imap, const char *folder, bool writable, str
 	return true;
 }
 
-static int imap_select(struct source *source, const char *folder, bool writable, struct folder_status *ret_status, struct error *err)
+static int select_now(struct imap *imap, const char *folder, bool writable, struct error *err)
 {
-	struct imap *imap = (struct imap *)source;
 	struct imap_answer answer = {0};
-	int rc;
 
-	if (is_current(imap, folder, writable, ret_status))
-		return 0;
 	if (leave_folder(imap, err) < 0)
 		return -1;
-	rc = imap_ahead_select(imap, folder, writable, err);
-	if (rc != 0)
-		return rc < 0 ? -1 : enter(imap, folder, writable, ret_status);
 	imap_add_select(imap, folder, writable, &answer);
-	rc = imap_wait(imap, &answer.done, err);
-	imap->selecting = false;
-	if (rc < 0)
+	if (imap_wait(imap, &answer.done, err) < 0)
 		return -1;
 	if (answer.status != IMAP_OK)
 		return no_folder(&answer, folder, err);
 	if (!imap->has_exists)
 		return error_set(err, ERR_PROTO, SCOPE_FOLDER, "server opened folder \"%.80s\" without saying how many messages it holds", folder);
-	return enter(imap, folder, writable, ret_status);
+	return 0;
+}
+
+static int imap_select(struct source *source, const char *folder, bool writable, struct folder_status *ret_status, struct error *err)
+{
+	struct imap *imap = (struct imap *)source;
+	uint32_t above_mark;
+	int rc;
+
+	if (is_current(imap, folder, writable, ret_status))
+		return 0;
+	rc = imap_ahead_select(imap, folder, writable, err);
+	if (rc == 0)
+		rc = select_now(imap, folder, writable, err);
+	if (rc < 0 || imap_list_count_ahead(imap, &above_mark, err) < 0)
+		return -1;
+	imap->selected = folder;
+	imap->selected_writable = writable;
+	*ret_status = imap->folder;
+	ret_status->above_mark = above_mark;
+	return 0;
 }
 
 static int imap_flush(struct source *source, struct error *err)
@@ -183,6 +199,7 @@ static void imap_free(struct source *source)
 	imap_dispose_done(imap);
 	imap_parser_done(&imap->parser);
 	imap_survey_done(imap);
+	imap_list_done(imap);
 	str_done(&imap->challenge);
 	wire_free(source->wire);
 	secret_free(imap->secret);

@@ -127,7 +127,8 @@ struct imap {
 	bool in_literal;
 	bool may_continue;            /* a "+" is due */
 	struct str challenge;         /* the text of the last */
-	struct imap_listing *listing; /* who FETCH responses are for while a listing is taken, else NULL */
+	struct imap_listing *listing; /* taken, or ready to be handed out; NULL: none */
+	int listed_ahead;             /* folders of the mailbox before this one are not listed together with their SELECT any more */
 	uint64_t read_until;          /* wire_bytes_in: what one call may take in, so that a fast server cannot keep us */
 	struct deadline deadline;     /* of the step in hand */
 	struct deadline silence;      /* a byte has to come by then */
@@ -201,6 +202,7 @@ void imap_note_capabilities(struct imap *imap);
 
 /* --- imap.c --- */
 
+/* Adds it, and a listing if one may ride along. */
 void imap_add_select(struct imap *imap, const char *folder, bool writable, struct imap_answer *answer);
 
 /* --- imap-ahead.c --- */
@@ -228,8 +230,15 @@ void imap_survey_done(struct imap *imap);
 
 /* --- imap-list.c --- */
 
-/* An untagged FETCH has come while imap->listing is set. */
+/* A listing was asked for and has not been answered: FETCH responses are for it. */
+bool imap_list_is_under_way(const struct imap *imap);
 int imap_list_data(struct imap *imap, const struct imap_response *response, struct error *err);
+/* The first time that this folder is selected: adds, behind SELECT, the listing of what is above its mark (struct folder_facts). imap_list hands it out if
+ * that is what is asked for. */
+void imap_list_ahead(struct imap *imap, const char *folder);
+/* Waits for it. *ret_count: messages above the mark; 0: there was no such listing, or it makes no sense. */
+int imap_list_count_ahead(struct imap *imap, uint32_t *ret_count, struct error *err);
+void imap_list_done(struct imap *imap); /* forgets it; it must not be under way, or the session is over */
 int imap_list(struct source *source, uint64_t above_uid, listed_fn *each, void *context, bool *ret_contradictory, struct error *err);
 
 /* --- imap-fetch.c --- */

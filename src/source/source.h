@@ -41,6 +41,7 @@ struct folder_status {
 	uint64_t uidnext;     /* 0: not told; a hint */
 	uint32_t exists;      /* messages it holds */
 	uint32_t arrived;     /* of them: announced since it was looked into last; not all servers can show them at once */
+	uint32_t above_mark;  /* IMAP: so many of them are new since struct folder_facts was made, as far as was asked; or 0 */
 	bool read_only;
 	bool unchanged; /* POP3: UIDL says what it said when it was listed last (struct folder_facts) */
 };
@@ -78,7 +79,8 @@ struct source_ops {
 	/* What the folders of the mailbox hold, all in one round trip: one status per folder, uidvalidity 0 where the server told none. Before the first
 	 * select. 1: told; 0: this server cannot tell, or nobody has a use for it; -1. NULL on POP3. */
 	int (*survey)(struct source *, struct folder_status *ret_statuses, struct error *);
-	/* writable: messages will be disposed of. POP3: folder is NULL. */
+	/* writable: messages will be disposed of. POP3: folder is NULL. The first time that a folder is selected, the listing of what is new since struct
+	 * folder_facts goes in the same flight. */
 	int (*select)(struct source *, const char *folder, bool writable, struct folder_status *ret_status, struct error *);
 	/* IMAP: UIDs above mark; POP3: everything. Complete, or -1. *ret_contradictory: some entries were left out because they made no sense (UID 0, twice the
 	 * same UID, numbers out of range): what came is usable, but nothing may be concluded from what is missing. */

@@ -235,11 +235,8 @@ static int record_plan(struct view *view, bool complete, struct session *session
 
 static int ask_known(struct plan *plan, struct session *session, unsigned flags, struct error *err)
 {
-	struct record request = {.kind = REC_FOLDER,
-		.index = plan->folder_index,
-		.uidvalidity = plan->uidvalidity,
-		.count = plan->exists - plan->arrived,
-		.flags = (uint16_t)flags};
+	struct record request = {
+		.kind = REC_FOLDER, .index = plan->folder_index, .uidvalidity = plan->uidvalidity, .count = plan->old, .flags = (uint16_t)flags};
 	struct record answer;
 	int fd;
 
@@ -266,7 +263,7 @@ static int list_folder(struct view *view, struct session *session, const struct 
 
 	*ret_complete = false;
 	/* UIDNEXT is a hint, but a cheap one: what it hides shows up as a wrong number of messages, and in the daily complete listing. */
-	if (imap && !view->by_key && status->uidnext != 0 && status->uidnext <= above + 1)
+	if (imap && !view->by_key && status->above_mark == 0 && status->uidnext != 0 && status->uidnext <= above + 1)
 		return 0;
 	if (source_list(session->source, above, take_entry, view, &contradictory, err) < 0)
 		return -1;
@@ -297,7 +294,7 @@ static int select_folder(struct plan *plan, struct session *session, struct fold
 	if (source_select(session->source, session->folder, writable, status, err) < 0)
 		return -1;
 	plan->exists = status->exists;
-	plan->arrived = status->arrived;
+	plan->old = status->exists - status->arrived - status->above_mark;
 	plan->uidvalidity = status->uidvalidity;
 	session->seen[plan->folder_index] = *status;
 	if (survey_settles(session, plan->folder_index, status))

@@ -38,8 +38,8 @@ struct plan {
 	uint64_t fetch_bytes; /* as announced */
 	size_t questions;     /* items that are to be recognised, or judged */
 	struct known known;
-	uint32_t exists;  /* messages in the folder, for list and check */
-	uint32_t arrived; /* of them: announced just now, so that nobody can have known them */
+	uint32_t exists; /* messages in the folder, for list and check */
+	uint32_t old;    /* of them: those that were there before, as far as the listing that rode with SELECT tells */
 	uint64_t uidvalidity;
 	unsigned folder_index;
 	bool match; /* as of the items that were open before */

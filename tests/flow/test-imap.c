@@ -529,7 +529,7 @@ static void large_folders_come_in_ranges(void **state)
 
 	(void)state;
 	imap_fixture_init(&fixture);
-	imap_fixture_start(&fixture, script, PEER_WHOLE);
+	imap_fixture_start(&fixture, script, PEER_LISTS);
 	imap_fixture_select(&fixture);
 	assert_int_equal(source_list(fixture.source, 10, note, &got, &contradictory, &fixture.err), 0);
 	assert_string_equal(str_text(&got), "11 1 0 60000 1 0 100050 1 0 ");

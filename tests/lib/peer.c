@@ -214,23 +214,47 @@ static bool matches(struct player *player, const char *pattern, size_t plen, con
 	return true;
 }
 
+/* Of a range of UIDs that has an end. */
+static bool is_listing_ahead(const char *line, size_t len)
+{
+	static const char command[] = " UID FETCH ", end[] = " (UID RFC822.SIZE INTERNALDATE FLAGS)\r\n", all[] = ":4294967295 (";
+
+	return memmem(line, len, command, sizeof(command) - 1) != NULL && memmem(line, len, end, sizeof(end) - 1) != NULL &&
+	       memmem(line, len, all, sizeof(all) - 1) == NULL;
+}
+
+/* A server that wants to be asked once more, when it has answered SELECT. */
+static void refuse_listings_ahead(struct player *player)
+{
+	char *end;
+
+	while ((player->flags & PEER_LISTS) == 0 && (end = memchr(str_text(&player->in), '\n', player->in.len)) != NULL) {
+		size_t len = (size_t)(end - player->in.data) + 1;
+		char answer[48];
+
+		if (!is_listing_ahead(player->in.data, len))
+			return;
+		send_line(player, answer,
+			(size_t)snprintf(answer, sizeof(answer), "%.*s NO not yet", (int)strcspn(player->in.data, " "), player->in.data));
+		drop(player, len);
+	}
+}
+
 /* The length of the next line, with its end; got: the line for a message. */
 static size_t await_line(struct player *player, char *got, size_t got_size)
 {
-	size_t seen = 0;
+	size_t len;
 	char *end;
 
-	while ((end = memchr(str_text(&player->in) + seen, '\n', player->in.len - seen)) == NULL) {
-		seen = player->in.len;
+	for (refuse_listings_ahead(player); (end = memchr(str_text(&player->in), '\n', player->in.len)) == NULL; refuse_listings_ahead(player))
 		if (!fill(player))
-			give_up(player, "the client hung up%s%s", seen > 0 ? " after " : "",
+			give_up(player, "the client hung up%s%s", player->in.len > 0 ? " after " : "",
 				escape_into(got, got_size, str_text(&player->in), player->in.len));
-	}
-	seen = (size_t)(end - player->in.data) + 1;
-	escape_into(got, got_size, player->in.data, seen);
-	if (seen < 2 || end[-1] != '\r')
+	len = (size_t)(end - player->in.data) + 1;
+	escape_into(got, got_size, player->in.data, len);
+	if (len < 2 || end[-1] != '\r')
 		give_up(player, "the client's line does not end with CRLF: %s", got);
-	return seen;
+	return len;
 }
 
 static void expect_line(struct player *player, const struct step *step)
@@ -313,6 +337,7 @@ static void expect_nothing(struct player *player)
 {
 	char got[160];
 
+	refuse_listings_ahead(player);
 	if (player->in.len > 0)
 		give_up(player, "unexpected from the client: %s", escape_into(got, sizeof(got), player->in.data, player->in.len));
 }

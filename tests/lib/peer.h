@@ -94,6 +94,7 @@ enum peer_flag {
 	PEER_WHOLE = 0,
 	PEER_BY_BYTE = 1, /* each byte is sent when the client has taken the one before */
 	PEER_LISTEN = 2,  /* on a loopback port; the first connection is played with, then one for each NEXT */
+	PEER_LISTS = 4,   /* IMAP: a listing that rides with SELECT is a command as any other; else it is refused, and scripts need not know of it */
 };
 
 struct peer_report;
