@@ -69,14 +69,23 @@ static pid_t fork_sibling(int *ret_pidfd)
 	return (pid_t)syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD, NULL, ret_pidfd, NULL, NULL);
 }
 
+/* What every worker needs. */
+static int prepare(struct error *err)
+{
+	static bool prepared;
+
+	if (!prepared && (tls_prepare(err) < 0 || seal_prepare(err) < 0))
+		return -1;
+	prepared = true;
+	return 0;
+}
+
 /* The first worker gets what it needs; before the second one is born, what all further ones can share is made ready. */
 static int warm_up(struct error *err)
 {
 	static unsigned births;
 
-	if (births == 0 && (tls_prepare(err) < 0 || seal_prepare(err) < 0))
-		return -1;
-	if (births == 1 && tls_warm_up(err) < 0)
+	if (prepare(err) < 0 || (births == 1 && tls_warm_up(err) < 0))
 		return -1;
 	births++;
 	return 0;
@@ -142,6 +151,9 @@ static void serve(int fd)
 {
 	static struct request request;
 
+	/* While the supervisor reads configuration and state. Not as root, who has yet to become somebody else. A failure is met again when it matters. */
+	if (geteuid() != 0)
+		(void)prepare(NULL);
 	for (;;) {
 		struct error err = {0};
 		int fds[FDPASS_MAX] = {-1, -1, -1, -1};
