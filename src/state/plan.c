@@ -170,22 +170,26 @@ static int set_aside_another(
 		SQL_NUMBER(folder->epoch), SQL_BLOB(key_hash, KEY_HASH_BYTES), SQL_NUMBER(listed->size), SQL_NUMBER(listed->date));
 }
 
-/* POP3: a unique id may be given to another message once its own is gone (RFC 1939 7), which its size can give away before we were told. And where
- * copies share a UIDL now, one that had it alone is one of them. */
+/* Something has the key of a new entry. POP3: a unique id may be given to another message once its own is gone (RFC 1939 7), which its size can give away
+ * before we were told. */
 static int free_key(
 	struct state *state, struct planting *planting, const struct entry *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
+{
+	if (planting->folder.protocol == PROTOCOL_POP3)
+		return set_aside(state, planting, key_hash, &entry->head, err);
+	return set_aside_another(state, planting, key_hash, &entry->head, err);
+}
+
+/* POP3, where copies share a UIDL now: one that had it alone is one of them. */
+static int free_shared_uidl(struct state *state, struct planting *planting, const struct entry *entry, struct error *err)
 {
 	const uint8_t *end = memchr(entry->key, '\0', entry->head.key_len);
 	uint8_t uidl_hash[SHA256_BYTES];
 
-	if (planting->folder.protocol != PROTOCOL_POP3)
-		return set_aside_another(state, planting, key_hash, &entry->head, err);
-	if (end != NULL) {
-		sha256_of(entry->key, (size_t)(end - entry->key), uidl_hash);
-		if (set_aside(state, planting, uidl_hash, NULL, err) < 0)
-			return -1;
-	}
-	return set_aside(state, planting, key_hash, &entry->head, err);
+	if (planting->folder.protocol != PROTOCOL_POP3 || end == NULL)
+		return 0;
+	sha256_of(entry->key, (size_t)(end - entry->key), uidl_hash);
+	return set_aside(state, planting, uidl_hash, NULL, err);
 }
 
 /* What holds the key of a new entry: 1 with its id if it may give way, 0 if the worker knew better. A message that vanished before it was
@@ -231,6 +235,23 @@ static int replace_predecessor(
 	return sql_run(state, err, "DELETE FROM message WHERE id = ?1", SQL_NUMBER(old_id));
 }
 
+static int add_entry(struct state *state, struct planting *planting, const struct entry *entry, struct error *err)
+{
+	uint8_t key_hash[SHA256_BYTES];
+	int done;
+
+	if (free_shared_uidl(state, planting, entry, err) < 0)
+		return -1;
+	sha256_of(entry->key, entry->head.key_len, key_hash);
+	done = insert_message(state, planting, entry, key_hash, err);
+	if (done != 0)
+		return done;
+	if (free_key(state, planting, entry, key_hash, err) < 0)
+		return -1;
+	done = insert_message(state, planting, entry, key_hash, err);
+	return done != 0 ? done : replace_predecessor(state, planting, entry, key_hash, err);
+}
+
 static int add_entries(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
 {
 	const uint8_t *at = plan->entries;
@@ -242,18 +263,10 @@ static int add_entries(struct state *state, struct planting *planting, const str
 		planting->next_id = 1;
 	planting->first_id = plan->header.entry_count != 0 ? planting->next_id : 0;
 	for (uint64_t i = 0; i < plan->header.entry_count; i++) {
-		uint8_t key_hash[SHA256_BYTES];
 		struct entry entry = {0};
-		int done;
 
 		at = next_entry(at, plan->end, &entry);
-		sha256_of(entry.key, entry.head.key_len, key_hash);
-		done = free_key(state, planting, &entry, key_hash, err);
-		if (done == 0)
-			done = insert_message(state, planting, &entry, key_hash, err);
-		if (done == 0)
-			done = replace_predecessor(state, planting, &entry, key_hash, err);
-		if (done < 0)
+		if (add_entry(state, planting, &entry, err) < 0)
 			return -1;
 	}
 	planting->folder.present += (int64_t)plan->header.entry_count;
