@@ -70,10 +70,26 @@ static int choose_journal(struct state *state, struct error *err)
 /* What was left by a database that is no more would be taken for the log of the new one. */
 static void clear_leftovers(const struct state *state)
 {
-	static const char *const leftovers[] = {"state.db.new", "state.db.new-journal", "state.db-wal", "state.db-shm", "state.db-journal"};
+	static const char *const leftovers[] = {
+		"state.db.new", "state.db.new-journal", "state.db.new-wal", "state.db.new-shm", "state.db-wal", "state.db-shm", "state.db-journal"};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(leftovers); i++)
 		unlinkat(state->dir_fd, leftovers[i], 0);
+}
+
+/* Until it is complete nobody misses it, so that one sync at the end is enough. */
+static int fill_new(struct state *state, int (*fill)(struct state *, void *, struct error *), void *context, struct error *err)
+{
+	int result = database_open(state, "state.db.new", SQLITE_OPEN_READWRITE, err);
+
+	if (result == 0)
+		result = sql_script(state, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF", err);
+	if (result == 0)
+		result = fill(state, context, err);
+	if (result == 0)
+		result = choose_journal(state, err);
+	database_close(state);
+	return result;
 }
 
 /* A new database is built beside its place and renamed when it is complete and on disk: a state.db that is empty or half made is damage, never a
@@ -87,13 +103,10 @@ static int build(struct state *state, int (*fill)(struct state *, void *, struct
 	fd = openat(state->dir_fd, "state.db.new", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(err, SCOPE_PROGRAM, "cannot create %s/state.db.new", state->dir);
-	fs_close(fd);
-	result = database_open(state, "state.db.new", SQLITE_OPEN_READWRITE, err);
-	if (result == 0)
-		result = fill(state, context, err);
-	database_close(state);
-	if (result == 0 && (renameat(state->dir_fd, "state.db.new", state->dir_fd, "state.db") < 0 || fsync(state->dir_fd) < 0))
+	result = fill_new(state, fill, context, err);
+	if (result == 0 && (fsync(fd) < 0 || renameat(state->dir_fd, "state.db.new", state->dir_fd, "state.db") < 0 || fsync(state->dir_fd) < 0))
 		result = error_errno(err, SCOPE_PROGRAM, "cannot put %s/state.db in its place", state->dir);
+	fs_close(fd);
 	if (result < 0)
 		unlinkat(state->dir_fd, "state.db.new", 0);
 	else
