@@ -95,6 +95,7 @@ FLOW_TESTS = \
 	tests/flow/test-imap-fetch \
 	tests/flow/test-imap-idle \
 	tests/flow/test-imap \
+	tests/flow/test-leave \
 	tests/flow/test-mda \
 	tests/flow/test-on-refuse \
 	tests/flow/test-poison \

@@ -70,6 +70,7 @@ int channel_drain(struct channel *channel, struct error *err)
 				channel->acked = record.seq;
 		} else if (record.kind == REC_STOP) {
 			channel->stop = true;
+			channel->hurry |= (record.flags & REC_AT_ONCE) != 0;
 		} else if (record.kind == REC_POLL) {
 			channel->poll = true;
 		} else {
@@ -105,15 +106,24 @@ int channel_send(struct channel *channel, struct record *record, const int *fds,
 	}
 }
 
+/* The others are answered from memory or disk. */
+static bool takes_its_time(enum record_kind request)
+{
+	return request == REC_CONNECT || request == REC_WAIT;
+}
+
 int channel_call(struct channel *channel, struct record *request, const int *fds, unsigned fd_count, enum record_kind answer,
 	struct record *ret_answer, int *ret_fds, unsigned max_fds, struct error *err)
 {
 	drop_answer(channel);
 	if (channel_send(channel, request, fds, fd_count, err) < 0)
 		return -1;
-	while (!channel->has_answer)
+	while (!channel->has_answer) {
+		if (channel->hurry && takes_its_time(request->kind))
+			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
 		if (wait_io(NULL, 0, DEADLINE_NEVER, channel, err) < 0)
 			return -1;
+	}
 	if (channel->answer.kind == REC_FAILED) {
 		error_code(err, channel->answer.error, channel->answer.scope, (int)channel->answer.code, "%.*s", (int)channel->answer.len,
 			channel->answer.text);

@@ -19,6 +19,7 @@ struct channel {
 	uint32_t sent;  /* sequence number of the last durable record sent */
 	uint32_t acked; /* all records up to here are on disk */
 	bool stop;      /* the supervisor wants us to leave at the next message boundary */
+	bool hurry;     /* at once: nothing is waited for but the answer to what has wholly left */
 	bool poll;      /* it wants us to look for mail now; whoever does so takes it back */
 	bool closed;    /* the supervisor is gone: leave at once */
 	/* One answer to a request (channel_call), kept until it is taken. */
@@ -36,7 +37,8 @@ void channel_done(struct channel *channel);
 int channel_send(struct channel *channel, struct record *record, const int *fds, unsigned fd_count, struct error *err);
 /* Takes everything that has come: acknowledgements, STOP, an answer. Never blocks. -1 only when the supervisor is gone. */
 int channel_drain(struct channel *channel, struct error *err);
-/* Sends a request and waits for the answer of that kind. REC_FAILED becomes *err. Descriptors in the answer belong to the caller. */
+/* Sends a request and waits for the answer of that kind; for one of the network or of a program not when we are to leave at once (ERR_CANCELED).
+ * REC_FAILED becomes *err. Descriptors in the answer belong to the caller. */
 int channel_call(struct channel *channel, struct record *request, const int *fds, unsigned fd_count, enum record_kind answer,
 	struct record *ret_answer, int *ret_fds, unsigned max_fds, struct error *err);
 /* Sleeps until everything sent is acknowledged. */

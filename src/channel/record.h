@@ -68,6 +68,7 @@ enum record_flag {
 	REC_AFTER_DATA = 4,   /* OUTCOME: refused for what the message is; its envelope had been accepted */
 	REC_LISTING = 8,      /* PLAN: hash is that of the whole listing (struct folder_facts) */
 	REC_HEADER = 16,      /* RECOGNIZE: only the header was fetched */
+	REC_AT_ONCE = 64,     /* STOP: not even the message in hand is finished, unless its last byte has left */
 	REC_PLANNED_NOW = 32, /* FOLDER: it was planned in this session, and what is due of it is asked for again; no keys */
 };
 

@@ -58,6 +58,9 @@ struct dest_ops {
 	int (*offer)(struct dest *, struct delivery *, const struct delivery *next, struct error *);
 	/* What was offered goes on its way together: Maildir fsyncs new/, SMTP writes what it has gathered; verdicts come after it. Others: NULL. */
 	int (*flush)(struct dest *, struct error *);
+	/* We are to leave at once: what was offered and has not wholly left is cut off, RETRACTED; what has left is still waited for. NULL: offer leaves
+	 * nothing half sent. */
+	void (*cut)(struct dest *);
 	/* Never blocks. 1: *ret_delivery has its verdict. 0: none yet. -1: lost; all that were offered will be returned, IN_DOUBT or RETRACTED. */
 	int (*verdicts)(struct dest *, struct delivery **ret_delivery, struct error *);
 	/* Maildir: is this doubtful delivery there (by the name made from its intent_at, id and hash)? A leftover in tmp/ is removed and means absent.
@@ -103,6 +106,11 @@ static inline int dest_offer(struct dest *dest, struct delivery *delivery, const
 static inline int dest_flush(struct dest *dest, struct error *err)
 {
 	return dest->ops->flush != NULL ? dest->ops->flush(dest, err) : 0;
+}
+static inline void dest_cut(struct dest *dest)
+{
+	if (dest->ops->cut != NULL)
+		dest->ops->cut(dest);
 }
 static inline int dest_verdicts(struct dest *dest, struct delivery **ret_delivery, struct error *err)
 {

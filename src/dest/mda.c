@@ -25,6 +25,7 @@
 #define MDA_TIMEOUT_S 600
 #define STDIN_MEMORY_MAX (1024 * 1024) /* above this the program reads from a file in the state directory */
 #define STDERR_KEPT 1024
+#define LEAVE_NS INT64_C(3000000000)
 #define STDERR_MAX (1024 * 1024) /* who says more is cut off */
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -110,6 +111,12 @@ static int start(const struct mda *mda, const struct delivery *delivery, struct 
 	return result < 0 ? -1 : stderr_fd;
 }
 
+/* So long a program that has its message may go on when we are to leave at once, less than we have ourselves (attendant.c). */
+static struct deadline leave_by(const struct channel *channel)
+{
+	return channel->hurry ? (struct deadline){clock_monotonic_ns() + LEAVE_NS} : DEADLINE_NEVER;
+}
+
 /* Until its end, the deadline or the limit; the descriptor is closed in any case. -1: ERR_CANCELED. */
 static int read_stderr(const struct mda *mda, int fd, struct deadline deadline, struct exit *exit, struct error *err)
 {
@@ -124,8 +131,10 @@ static int read_stderr(const struct mda *mda, int fd, struct deadline deadline, 
 		ready = wait_io(&readable, 1, deadline, mda->context.channel, err);
 		if (ready <= 0)
 			break;
-		if (ready == 2)
+		if (ready == 2) {
+			deadline = deadline_min(deadline, leave_by(mda->context.channel));
 			continue;
+		}
 		got = read(fd, buffer, sizeof(buffer));
 		if (got <= 0)
 			break;
@@ -138,6 +147,8 @@ static int read_stderr(const struct mda *mda, int fd, struct deadline deadline, 
 		total += (size_t)got;
 	}
 	fs_close(fd);
+	if (ready == 0 && mda->context.channel->hurry)
+		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
 	exit->late = ready == 0 && deadline_passed(deadline);
 	return ready < 0 ? -1 : 0;
 }

@@ -135,6 +135,16 @@ static int send_some(struct smtp *smtp, struct error *err)
 	return wire_flush_some(wire, err) < 0 ? smtp_session_blame(&smtp->session, err) : 0;
 }
 
+void smtp_bdat_cut(struct smtp *smtp)
+{
+	struct error stopped;
+
+	if (wire_unsent(smtp->session.dest.wire) == 0)
+		return;
+	error_set(&stopped, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+	lose(smtp, &stopped);
+}
+
 /* -- what comes back -- */
 
 static void shifted(struct smtp *smtp)

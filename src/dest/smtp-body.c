@@ -1,6 +1,7 @@
 #include <poll.h>
 
 #include "base/error.h"
+#include "channel/channel.h"
 #include "channel/wait.h"
 #include "dest/smtp.h"
 #include "mail/lines.h"
@@ -41,6 +42,11 @@ static enum body_result listen_in(struct smtp_session *session, struct error *er
 	return BODY_LOST;
 }
 
+static bool must_leave(const struct smtp_session *session)
+{
+	return session->context.channel != NULL && session->context.channel->hurry;
+}
+
 /* Sends all that was gathered, with an ear for the server. BODY_SENT: it is out. */
 static enum body_result push(struct smtp_session *session, struct error *err)
 {
@@ -58,7 +64,9 @@ static enum body_result push(struct smtp_session *session, struct error *err)
 		sent = wire_flush_some(wire, err);
 		if (sent != 0)
 			break;
-		if (deadline_passed(deadline))
+		if (must_leave(session))
+			sent = error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+		else if (deadline_passed(deadline))
 			sent = error_set(err, ERR_TEMP, SCOPE_MAILBOX, "the server takes the message too slowly");
 		ready.events = wire_events(wire);
 		if (sent == 0 && wait_io(&ready, 1, deadline, session->context.channel, err) < 0)

@@ -133,6 +133,14 @@ static int smtp_flush(struct dest *dest, struct error *err)
 	return smtp->window.count != 0 ? smtp_bdat_flush(smtp, err) : 0;
 }
 
+static void smtp_cut(struct dest *dest)
+{
+	struct smtp *smtp = smtp_of(dest);
+
+	if (smtp->window.count != 0)
+		smtp_bdat_cut(smtp);
+}
+
 static int smtp_verdicts(struct dest *dest, struct delivery **ret_delivery, struct error *err)
 {
 	struct smtp *smtp = smtp_of(dest);
@@ -306,6 +314,7 @@ struct dest *smtp_new(const struct dest_context *context)
 		.has_room = smtp_has_room,
 		.offer = smtp_offer,
 		.flush = smtp_flush,
+		.cut = smtp_cut,
 		.verdicts = smtp_verdicts,
 		.probe = smtp_probe,
 		.close = smtp_close,

@@ -63,6 +63,8 @@ bool smtp_bdat_has_room(const struct smtp *smtp);
 int smtp_bdat_offer(struct smtp *smtp, struct delivery *delivery, struct error *err);
 /* Sends what the socket takes. -1: the connection is lost, and everything that was out is settled. */
 int smtp_bdat_flush(struct smtp *smtp, struct error *err);
+/* If something of it has not left: hangs up, and everything that was out is settled. Told by smtp->lost, as below. */
+void smtp_bdat_cut(struct smtp *smtp);
 /* Sends, and takes the replies that have come; never blocks. Whoever is lost on the way is told by smtp->lost, as below. */
 void smtp_bdat_poll(struct smtp *smtp);
 void smtp_bdat_make_room(struct smtp *smtp); /* waits for it */

@@ -263,6 +263,8 @@ static int sleep_for(struct wire *wire, short events, struct deadline due, struc
 {
 	struct pollfd fd = {.fd = wire->stream->fd, .events = events};
 
+	if (wire->channel != NULL && wire->channel->hurry)
+		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
 	return wait_io(&fd, 1, due, wire->channel, err) < 0 ? -1 : 0;
 }
 

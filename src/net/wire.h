@@ -1,5 +1,6 @@
 /* wire.h - lines and counted bytes over a stream, with buffers, limits and deadlines. RFC 5321 2.3.8, RFC 3501 2.2, RFC 1939 3.
- * Reading calls come in two kinds: wire_fill and the wire_peek family never block; wire_line and wire_flush sleep (in wait_io) until the deadline. */
+ * Reading calls come in two kinds: wire_fill and the wire_peek family never block; wire_line and wire_flush sleep (in wait_io) until the deadline, or until
+ * the supervisor wants us to leave at once (ERR_CANCELED). */
 #ifndef MAILHAUL_NET_WIRE_H
 #define MAILHAUL_NET_WIRE_H
 

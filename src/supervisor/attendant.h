@@ -93,7 +93,7 @@ struct attendant {
 	bool exited; /* by itself, with exit_status; else by the signal exit_status */
 	int exit_status;
 	uint32_t received, acknowledged; /* sequence numbers */
-	bool over, stopping;             /* over: REC_END has come, or the worker is gone */
+	bool over, stopping, hurried;    /* over: REC_END has come, or the worker is gone; told to leave, and at once */
 	bool condemned;                  /* it lied: nothing that it says counts any more */
 	struct error result;
 	bool idle; /* it waits for mail; since: CLOCK_MONOTONIC and wall clock */
@@ -122,7 +122,9 @@ struct attendant {
  * started; finished is not called. */
 int attendant_start(
 	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err);
-void attendant_stop(struct attendant *attendant); /* leave at the next message boundary */
+void attendant_stop(struct attendant *attendant); /* leave at the next message boundary; if that takes too long, at once */
+void attendant_hurry(
+	struct attendant *attendant); /* leave at once, with nothing in doubt but what waits for its answer; killed if that takes too long */
 void attendant_kill(struct attendant *attendant); /* now */
 /* To one that waits for mail: look now. insistent: as for attendant_start. */
 void attendant_poll(struct attendant *attendant, bool insistent);

@@ -30,9 +30,10 @@
 #define SUSPENDED_NS (5 * NS_PER_S)
 #define NETWORK_RETURNS_S 3 /* after the machine woke up */
 #define UNKILLABLE_S 10
-/* Leaving takes 10 seconds at most: what service managers and people wait before they use force. */
-#define LEAVE_S 8
-#define DEATH_S 1
+/* Leaving takes 10 seconds at most: what service managers and people wait before they use force. In hand is finished what can be in so much of them; who
+ * gives up what is left has HURRY_S of attendant.c until it is killed, and a moment to die. */
+#define FINISH_S 4
+#define DEATH_S 5
 
 struct daemon {
 	struct service *service;
@@ -46,7 +47,7 @@ struct daemon {
 	sd_event_source *timer, *round, *leave_deadline;
 	int64_t armed_ns;  /* what timer is set to, CLOCK_BOOTTIME */
 	int64_t asleep_ns; /* suspended so far, since the machine was booted */
-	bool leaving, killed;
+	bool leaving, hurrying;
 	int lock_fd;
 };
 
@@ -376,13 +377,13 @@ static int on_leave_deadline(sd_event_source *source, uint64_t when_us, void *co
 	struct daemon *daemon = context;
 
 	(void)when_us;
-	if (daemon->killed) {
+	if (daemon->hurrying) {
 		log_say(NULL, LEVEL_ERROR, "worker_unkillable", "leaving, although some workers were killed and have not ended");
 		sd_event_exit(daemon->service->event, 0);
 		return 0;
 	}
-	daemon->killed = true;
-	roster_kill(&daemon->roster);
+	daemon->hurrying = true;
+	roster_hurry(&daemon->roster);
 	sd_event_source_set_time_relative(source, DEATH_S * 1000000);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
@@ -402,7 +403,7 @@ static int on_leave(sd_event_source *source, const struct signalfd_siginfo *info
 	log_say(NULL, LEVEL_NOTICE, "leaving", "finishing the messages in hand");
 	notify_stopping();
 	if (sd_event_add_time_relative(
-		    daemon->service->event, &daemon->leave_deadline, CLOCK_MONOTONIC, LEAVE_S * 1000000, 10000, on_leave_deadline, daemon) < 0)
+		    daemon->service->event, &daemon->leave_deadline, CLOCK_MONOTONIC, FINISH_S * 1000000, 10000, on_leave_deadline, daemon) < 0)
 		service_give_up(daemon->service, EX_OK);
 	roster_stop(&daemon->roster);
 	roster_fill(&daemon->roster);

@@ -154,10 +154,12 @@ static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *
 
 	(void)source;
 	(void)info;
-	if (++once->interrupts > 1) {
+	if (++once->interrupts > 2)
 		service_give_up(once->service, EX_TEMPFAIL);
+	else if (once->interrupts == 2)
+		roster_hurry(&once->roster);
+	if (once->interrupts > 1)
 		return 0;
-	}
 	progress_clear();
 	if (once->options->attended)
 		fputs("finishing the message in hand; once more to leave at once\n", stderr);

@@ -426,6 +426,13 @@ void roster_stop(struct roster *roster)
 			attendant_stop(roster->posts[i]->attendant);
 }
 
+void roster_hurry(struct roster *roster)
+{
+	for (unsigned i = 0; i < roster->count; i++)
+		if (roster->posts[i]->attendant != NULL)
+			attendant_hurry(roster->posts[i]->attendant);
+}
+
 void roster_kill(struct roster *roster)
 {
 	for (unsigned i = 0; i < roster->count; i++)

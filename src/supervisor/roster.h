@@ -91,7 +91,8 @@ bool roster_has_waiting(const struct roster *roster);
 /* All that are pushed look for mail now, which shows whether their connections live; or they leave. */
 void roster_probe_pushed(struct roster *roster);
 void roster_stop_pushed(struct roster *roster);
-void roster_stop(struct roster *roster); /* nobody starts any more, and who hauls leaves at the next message boundary */
-void roster_kill(struct roster *roster); /* now */
+void roster_stop(struct roster *roster);  /* nobody starts any more, and who hauls leaves at the next message boundary */
+void roster_hurry(struct roster *roster); /* who hauls leaves at once (attendant_hurry) */
+void roster_kill(struct roster *roster);  /* now */
 
 #endif

@@ -37,12 +37,17 @@ static int give_up(struct transfer *transfer, struct outlet *outlet, struct deli
 	return transfer_settle(transfer, delivery, err);
 }
 
+static void take_off_intended(struct transfer *transfer, const struct delivery *delivery)
+{
+	if (!delivery->retracted && --delivery->haul->unoffered == 0)
+		transfer->intended_count--;
+}
+
 static int offer_delivery(struct transfer *transfer, struct outlet *outlet, struct delivery *delivery, struct error *err)
 {
 	struct error lost = {0};
 
-	if (!delivery->retracted && --delivery->haul->unoffered == 0)
-		transfer->intended_count--;
+	take_off_intended(transfer, delivery);
 	if ((transfer->stopped >> delivery->target & 1) != 0)
 		return give_up(transfer, outlet, delivery, &transfer->session->trouble, err);
 	if (!outlet_ready(outlet))
@@ -69,13 +74,32 @@ static int serve(struct transfer *transfer, struct outlet *outlet, bool *moved, 
 	return 0;
 }
 
+/* We are to leave at once: what nobody has seen all of is as if never intended, so that nothing is in doubt but what waits for its answer. */
+static int abandon(struct transfer *transfer, struct outlet *outlet, bool *moved, struct error *err)
+{
+	struct delivery *delivery;
+	struct error stopped;
+
+	error_set(&stopped, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+	while ((delivery = STAILQ_FIRST(&outlet->ready)) != NULL) {
+		*moved = true;
+		STAILQ_REMOVE_HEAD(&outlet->ready, next);
+		take_off_intended(transfer, delivery);
+		if (give_up(transfer, outlet, delivery, &stopped, err) < 0)
+			return -1;
+	}
+	if (outlet->outstanding != 0)
+		dest_cut(outlet->dest);
+	return 0;
+}
+
 int transfer_offer(struct transfer *transfer, bool *moved, struct error *err)
 {
 	struct session *session = transfer->session;
 
 	release(transfer, moved);
 	for (unsigned i = 0; i < session->job->destination_count; i++)
-		if (serve(transfer, &session->outlets[i], moved, err) < 0)
+		if ((session->channel->hurry ? abandon : serve)(transfer, &session->outlets[i], moved, err) < 0)
 			return -1;
 	return 0;
 }

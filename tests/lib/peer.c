@@ -24,6 +24,7 @@
 #include <cmocka.h>
 #include <openssl/ssl.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "tests/lib/certificate.h"
@@ -33,6 +34,7 @@
 
 /* In memory that both processes map, so that the test can tell what happened however the child ended. */
 struct peer_report {
+	volatile bool hanging;
 	unsigned step; /* counted from 1, those of nested scripts included */
 	char doing[120];
 	char problem[512];
@@ -390,6 +392,7 @@ static void describe(struct player *player, const struct step *step)
 		[STEP_TLS_FAILS] = "TLS_FAILS",
 		[STEP_SILENCE] = "SILENCE",
 		[STEP_DRAIN] = "DRAIN",
+		[STEP_HANG] = "HANG",
 		[STEP_CLOSE] = "CLOSE",
 		[STEP_CUT] = "CUT",
 		[STEP_NEXT] = "NEXT",
@@ -470,6 +473,10 @@ static void play_step(struct player *player, const struct step *step)
 		while (fill(player))
 			str_clear(&player->in);
 		break;
+	case STEP_HANG:
+		player->report->hanging = true;
+		for (;;)
+			pause();
 	case STEP_CLOSE:
 	case STEP_CUT:
 		hang_up(player, step->kind == STEP_CLOSE);
@@ -567,6 +574,17 @@ struct peer *peer_start(const struct step *script, unsigned flags)
 	close(fds[1]);
 	peer->fd = fds[0];
 	return peer;
+}
+
+void peer_await_hang(struct peer *peer)
+{
+	int64_t until_ns = clock_monotonic_ns() + PEER_DEADLINE_S * INT64_C(1000000000);
+
+	while (!peer->report->hanging) {
+		if (peer->report->problem[0] != '\0' || clock_monotonic_ns() > until_ns)
+			fail_msg("the peer never got to where it hangs: %s", peer->report->problem);
+		poll(NULL, 0, 2);
+	}
 }
 
 const char *peer_problem(struct peer *peer)

@@ -37,6 +37,7 @@ enum step_kind {
 	STEP_TLS_FAILS,
 	STEP_SILENCE,
 	STEP_DRAIN,
+	STEP_HANG,
 	STEP_CLOSE,
 	STEP_CUT,
 	STEP_PLAY,
@@ -75,6 +76,8 @@ struct step {
 /* Sends nothing and stays until the client hangs up, which must send nothing (this stands at the end of every script), or may send anything. */
 #define SILENCE {STEP_SILENCE, NULL, 0, NULL}
 #define DRAIN {STEP_DRAIN, NULL, 0, NULL}
+/* Neither reads nor sends any more, to the end of the test: peer_free. */
+#define HANG {STEP_HANG, NULL, 0, NULL}
 /* Hangs up: in order, or without TLS's goodbye. */
 #define CLOSE {STEP_CLOSE, NULL, 0, NULL}
 #define CUT {STEP_CUT, NULL, 0, NULL}
@@ -111,6 +114,8 @@ struct peer *peer_start(const struct step *script, unsigned flags);
 #define peer_finish(peer) peer_finish_at(peer, __FILE__, __LINE__)
 void peer_finish_at(struct peer *peer, const char *file, int line);
 
+/* Until the script is at its HANG. */
+void peer_await_hang(struct peer *peer);
 /* Waits for the end of the script; the first difference in words, or NULL. Valid until the peer is freed. */
 const char *peer_problem(struct peer *peer);
 /* Frees without a verdict, for tests that expect a difference. */
