@@ -6,16 +6,19 @@
 /* What a worker may do that waits for mail: nothing, until it has said that it works again. It keeps the lock of its mailbox; whoever wants that asks the
  * daemon, and the worker leaves at once. */
 
-int attendant_let_idle(struct attendant *attendant, struct error *err)
+int attendant_let_idle(struct attendant *attendant, const struct record *request, struct error *err)
 {
 	struct service *service = attendant->service;
+	struct error trouble = {0};
 	bool stays = false;
 
 	if (service->mode != JOB_HAUL)
 		return attendant_nonsense(err, "to wait when it should only look");
 	if (ledger_commit(service->ledger, err) < 0)
 		return -1;
-	if (!attendant->stopping && service->idle != NULL && service->idle(service, attendant, &stays, err) < 0)
+	if (request->error != ERR_NONE)
+		error_code(&trouble, request->error, request->scope, (int)request->code, "%.*s", (int)request->len, request->text);
+	if (!attendant->stopping && service->idle != NULL && service->idle(service, attendant, &trouble, &stays, err) < 0)
 		return -1;
 	attendant->idle = stays;
 	attendant->idle_since_ns = clock_monotonic_ns();

@@ -307,7 +307,7 @@ int attendant_serve(struct attendant *attendant, const struct record *request, c
 	case REC_DESTINATION:
 		return serve_destination(attendant, request, err);
 	case REC_IDLE:
-		return attendant_let_idle(attendant, err);
+		return attendant_let_idle(attendant, request, err);
 	case REC_WANT_FILE:
 		return serve_file(attendant, err);
 	case REC_RUN:

@@ -37,8 +37,8 @@ struct service {
 	/* An attendant has come to its end; error.kind ERR_NONE: well. It may be freed in here. */
 	void (*finished)(struct service *, struct attendant *, const struct error *);
 	void (*progress)(struct service *); /* some attendant has more of it; NULL: nobody watches */
-	/* A worker has hauled everything: may it stay connected? *ret_stays; -1: ask again when the database is free. NULL: none may. */
-	int (*idle)(struct service *, struct attendant *, bool *ret_stays, struct error *);
+	/* A worker has hauled everything, but for what trouble says (ERR_NONE: nothing): may it stay connected? *ret_stays; -1: ask again when the database is free. NULL: none may. */
+	int (*idle)(struct service *, struct attendant *, const struct error *trouble, bool *ret_stays, struct error *);
 	void (*turned)(struct service *, struct attendant *); /* one that stays begins to wait for mail, or has some */
 	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
 	struct herald *herald;   /* NULL: nobody is told */
@@ -161,7 +161,7 @@ int attendant_nonsense(struct error *err, const char *what); /* the worker asked
 /* attendant-identity.c: which message is which, as the state knows it: FOLDER, PLAN, MATCH, JUDGE, VERIFY. fd: of a plan. */
 int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err);
 /* attendant-idle.c */
-int attendant_let_idle(struct attendant *attendant, struct error *err); /* answers REC_IDLE */
+int attendant_let_idle(struct attendant *attendant, const struct record *request, struct error *err); /* answers REC_IDLE */
 void attendant_take_busy(struct attendant *attendant);
 bool attendant_may_say(const struct attendant *attendant, enum record_kind kind); /* at this moment */
 /* attendant-refusal.c */

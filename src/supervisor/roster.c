@@ -156,9 +156,8 @@ static bool host_has_room(const struct roster *roster, const struct roster_host 
 	return host->pushed + (host->posts > roster->places_per_host) < roster->places_per_host;
 }
 
-static int on_idle_worker(struct service *service, struct attendant *attendant, bool *ret_stays, struct error *err)
+static int on_idle_worker(struct service *service, struct attendant *attendant, const struct error *trouble, bool *ret_stays, struct error *err)
 {
-	static const struct error well = {.kind = ERR_NONE};
 	struct roster *roster = service->roster;
 	struct post *post = post_of(roster, attendant);
 
@@ -166,7 +165,7 @@ static int on_idle_worker(struct service *service, struct attendant *attendant, 
 	if (roster->closed || roster->driver->may_be_pushed == NULL || !host_has_room(roster, post->host) ||
 		!roster->driver->may_be_pushed(roster->context, post))
 		return 0; /* how it ended is recorded when it has */
-	if (record_end(service, &attendant->mailbox_state, attendant, &attendant->log, &well) < 0)
+	if (record_end(service, &attendant->mailbox_state, attendant, &attendant->log, trouble) < 0)
 		return error_set(err, ERR_TEMP, SCOPE_PROGRAM, "another mailhaul has the state");
 	*ret_stays = true;
 	return 0;

@@ -11,9 +11,15 @@
 #define HUSH_FIRST_S 2
 #define HUSH_MAX_S 64
 
+/* What keeps single messages or a folder back is tried again when all are looked into; what is more than that ends the session, and the mailbox rests. */
+static bool is_small_trouble(const struct error *trouble)
+{
+	return trouble->kind == ERR_NONE || trouble->scope == SCOPE_MESSAGE || trouble->scope == SCOPE_RECIPIENT || trouble->scope == SCOPE_FOLDER;
+}
+
 static bool may_stay(const struct session *session)
 {
-	if (session->job->mode != JOB_HAUL || !session->job->mailbox->push || session->channel->stop || session->trouble.kind != ERR_NONE)
+	if (session->job->mode != JOB_HAUL || !session->job->mailbox->push || session->channel->stop || !is_small_trouble(&session->trouble))
 		return false;
 	for (unsigned i = 0; i < session->job->destination_count; i++)
 		if (session->outlets[i].down)
@@ -31,8 +37,11 @@ static void make_small(struct session *session)
 
 static int ask_to_stay(struct session *session, bool *ret_may, struct error *err)
 {
-	struct record request = {.kind = REC_IDLE}, answer;
+	const struct error *trouble = &session->trouble;
+	struct record answer,
+		request = {.kind = REC_IDLE, .error = (uint8_t)trouble->kind, .scope = (uint8_t)trouble->scope, .code = (uint32_t)trouble->code};
 
+	record_set_text(&request, trouble->text, strlen(trouble->text));
 	if (channel_call(session->channel, &request, NULL, 0, REC_WATCH, &answer, NULL, 0, err) < 0)
 		return -1;
 	*ret_may = answer.count != 0;

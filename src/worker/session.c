@@ -136,6 +136,7 @@ static int haul_folders(struct session *session, struct error *err)
 	char *const no_folders[] = {NULL};
 	char *const *folders = session->job->mailbox->folders != NULL ? session->job->mailbox->folders : no_folders;
 
+	session->trouble = (struct error){0};
 	session->found = 0;
 	session->planned = 0;
 	for (unsigned i = 0; i < session->folder_count; i++) {

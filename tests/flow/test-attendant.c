@@ -385,10 +385,11 @@ static void test_does_without_a_folder_that_was_forgotten(void **ctx)
 
 /* -- one that waits for mail -- */
 
-static int let_stay(struct service *service, struct attendant *attendant, bool *ret_stays, struct error *err)
+static int let_stay(struct service *service, struct attendant *attendant, const struct error *trouble, bool *ret_stays, struct error *err)
 {
 	(void)service;
 	(void)attendant;
+	(void)trouble;
 	(void)err;
 	*ret_stays = true;
 	return 0;
