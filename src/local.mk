@@ -113,12 +113,15 @@ src_libmailhaul_a_SOURCES = \
 	src/source/imap-command.c \
 	src/source/imap-dispose.c \
 	src/source/imap-fetch.c \
+	src/source/imap-guess.c \
 	src/source/imap-idle.c \
 	src/source/imap-list.c \
 	src/source/imap-login.c \
+	src/source/imap-notify.c \
 	src/source/imap-parse.c \
 	src/source/imap-parse.h \
 	src/source/imap-read.c \
+	src/source/imap-status.c \
 	src/source/imap-token.c \
 	src/source/imap-token.h \
 	src/source/imap-survey.c \

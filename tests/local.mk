@@ -94,6 +94,7 @@ FLOW_TESTS = \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \
 	tests/flow/test-imap-idle \
+	tests/flow/test-imap-notify \
 	tests/flow/test-imap \
 	tests/flow/test-leave \
 	tests/flow/test-mda \

@@ -35,8 +35,8 @@ enum record_kind {
 	REC_WATCH,     /* to REC_IDLE; count: 1 if it may stay and wait, 0: it is to leave */
 	/* worker -> supervisor: requests, answered one at a time */
 	REC_CONNECT = 32, /* index: 0 the source, 1 + i destination i of the job */
-	REC_FOLDER,       /* index: folder of the job; uidvalidity; count: messages it has, but for those that are known to be new; flag COMPLETE: send all known keys */
-	REC_PLAN,         /* fd: struct plan_file, sealed; uidvalidity; flags */
+	REC_FOLDER, /* index: folder of the job; uidvalidity; count: messages it has, but for those that are known to be new; flag COMPLETE: send all known keys */
+	REC_PLAN, /* fd: struct plan_file, sealed; uidvalidity; flags */
 	REC_WANT_FILE,
 	REC_RUN,   /* index: destination (an mda); fd: its stdin; text: "sender\0recipient\0" */
 	REC_WAIT,  /* how did the program end? asked when its stderr has ended; when != 0: kill it first */

@@ -8,8 +8,6 @@
 /* Of one command, so that its tagged OK, without which nothing counts, comes soon: a window of 8 MiB is eight of them or more. */
 #define COMMAND_MESSAGES_MAX 64
 #define COMMAND_BYTES_MAX (1024 * 1024)
-/* Announced messages that are worth a guess; of more, their listing is a small part of what they take. */
-#define GUESS_MAX 8
 /* A call of receive takes in no more than this: others want to be served too. */
 #define RECEIVE_BYTES_MAX (4 * 1024 * 1024)
 
@@ -47,6 +45,7 @@ void imap_fetch_done(struct imap *imap)
 			free_hauls(&imap->commands[i].hauls);
 	message_free(imap->incoming);
 	imap->incoming = NULL;
+	imap_guess_drop(imap);
 }
 
 /* --- asking --- */
@@ -99,46 +98,11 @@ static void add_command(struct imap *imap, struct haul_queue *queue, size_t max_
 	imap->fetches++;
 }
 
-void imap_fetch_guess(struct imap *imap, uint64_t first, uint32_t count)
-{
-	if (first < imap->folder.uidnext)
-		first = imap->folder.uidnext;
-	if (count == 0 || count > GUESS_MAX || first > UINT32_MAX - count || imap_goes_step_by_step(imap))
-		return;
-	imap->guess = (struct imap_guess){imap_begin(imap, fetched, NULL)->number, (uint32_t)first, (uint32_t)first + count - 1};
-	wire_addf(imap->source.wire, "UID FETCH %" PRIu32 ":%" PRIu32 " (UID BODY.PEEK[])\r\n", imap->guess.first, imap->guess.last);
-	imap->fetches++;
-}
-
-static bool is_guessed(const struct imap *imap, const struct haul *haul)
-{
-	return haul->uid >= imap->guess.first && haul->uid <= imap->guess.last && !haul->header_only;
-}
-
-/* What is asked for is on its way already. */
-static void take_from_guess(struct imap *imap)
-{
-	struct imap_command *command = imap->commands;
-	struct haul *haul, *next;
-
-	if (imap->guess.number == 0)
-		return;
-	while (command->number != imap->guess.number)
-		command++;
-	for (haul = STAILQ_FIRST(&imap->ready); haul != NULL; haul = next) {
-		next = STAILQ_NEXT(haul, next);
-		if (is_guessed(imap, haul)) {
-			STAILQ_REMOVE(&imap->ready, haul, haul, next);
-			STAILQ_INSERT_TAIL(&command->hauls, haul, next);
-		}
-	}
-}
-
 void imap_fetch_add(struct imap *imap)
 {
 	unsigned max = imap_goes_step_by_step(imap) ? 1 : IMAP_FETCHES_MAX;
 
-	take_from_guess(imap);
+	imap_guess_serve(imap, &imap->ready);
 	while (imap->fetches < max && !STAILQ_EMPTY(&imap->ready))
 		add_command(imap, &imap->ready, COMMAND_MESSAGES_MAX);
 	while (imap->fetches < max && !STAILQ_EMPTY(&imap->alone))
@@ -197,19 +161,16 @@ int imap_body_begin(struct imap *imap, struct error *err)
 	const struct imap_fetch *fetch = &imap->parser.response.fetch;
 	struct imap_command *command;
 	struct haul *haul = find_haul(imap, fetch, &command);
-	bool guessed = imap->guess.number != 0;
 
-	if (haul == NULL)
-		imap->guess.number = 0; /* nobody has asked for it in time: the rest is thrown away as well */
 	if (fetch->body_size > max_message(imap)) {
 		if (haul != NULL) {
 			STAILQ_REMOVE(&command->hauls, haul, haul, next);
 			refuse_size(imap, haul, fetch->body_size);
 		}
-		if (fetch->body_size / 2 > max_message(imap) && !guessed)
+		if (fetch->body_size / 2 > max_message(imap) && imap->guess.number == 0)
 			return error_set(err, ERR_PROTO, SCOPE_MAILBOX,
 				"server began to send a message of %" PRIu64 " bytes, which it had not announced", fetch->body_size);
-	} else if (haul != NULL || (!fetch->has_uid && imap->fetches != 0)) {
+	} else if (haul != NULL || imap_guess_wants(imap, fetch) || (!fetch->has_uid && imap->fetches != 0)) {
 		imap->incoming = message_new(imap->context->spool, imap->context->own_mark);
 	}
 	return 0;
@@ -238,8 +199,10 @@ static int match(struct imap *imap, const struct imap_fetch *fetch, struct error
 	struct imap_command *command;
 	struct haul *haul = fetch->body != IMAP_BODY_NONE ? find_haul(imap, fetch, &command) : NULL;
 
-	if (haul == NULL)
+	if (haul == NULL) {
+		imap_guess_keep(imap, fetch);
 		return 0;
+	}
 	if (fetch->body_size > max_message(imap)) { /* its UID came behind it */
 		STAILQ_REMOVE(&command->hauls, haul, haul, next);
 		refuse_size(imap, haul, fetch->body_size);
@@ -294,22 +257,24 @@ static void ask_again(struct imap *imap, struct haul *haul)
 	STAILQ_INSERT_TAIL(&imap->alone, haul, next);
 }
 
+void imap_fetch_end(struct imap *imap, struct haul *haul, const struct imap_answer *answer)
+{
+	if (answer != NULL)
+		finish(imap, haul, answer);
+	else
+		ask_again(imap, haul);
+}
+
 static int fetched(struct imap *imap, struct imap_command *command, const struct imap_answer *answer, struct error *err)
 {
 	struct haul *haul = STAILQ_FIRST(&command->hauls);
 	bool busy = strcasestr(answer->text, "throttled") != NULL || strcmp(answer->code, "LIMIT") == 0;
-	bool guessed = command->number == imap->guess.number;
-	bool split = answer->status != IMAP_OK && haul != NULL && (guessed || (!busy && STAILQ_NEXT(haul, next) != NULL));
+	bool split = answer->status != IMAP_OK && !busy && haul != NULL && STAILQ_NEXT(haul, next) != NULL;
 
 	(void)err;
-	if (guessed)
-		imap->guess.number = 0;
 	while ((haul = STAILQ_FIRST(&command->hauls)) != NULL) {
 		STAILQ_REMOVE_HEAD(&command->hauls, next);
-		if (split)
-			ask_again(imap, haul);
-		else
-			finish(imap, haul, answer);
+		imap_fetch_end(imap, haul, split ? NULL : answer);
 	}
 	imap->fetches--;
 	imap_fetch_add(imap);

@@ -8,7 +8,7 @@
 #include "channel/wait.h"
 #include "policy/idle.h"
 
-/* IDLE, RFC 2177. Never trusted alone: whoever waits looks into the folders from time to time whatever was announced, since servers go stale, and what
+/* IDLE, RFC 2177, in one folder; or NOTIFY (imap-notify.c), under which the server tells without being asked. Never trusted alone: whoever waits looks into the folders from time to time whatever was announced, since servers go stale, and what
  * stands in between lets silent connections die. */
 
 #define ANSWER_S 30     /* to IDLE and DONE: a server that is there has nothing to think about */
@@ -18,7 +18,7 @@ bool imap_can_wait(const struct source *source)
 {
 	const struct imap *imap = (const struct imap *)source;
 
-	return (imap->capabilities & IMAP_CAP_IDLE) != 0 && imap->context->mailbox->folders != NULL;
+	return imap->context->mailbox->folders != NULL && ((imap->capabilities & IMAP_CAP_IDLE) != 0 || imap_notify_pays(imap));
 }
 
 static bool is_wanted(const struct imap *imap)
@@ -105,15 +105,31 @@ static int end_idle(struct imap *imap, bool wait, struct error *err)
 	return imap_wait(imap, &imap->idle.done, err);
 }
 
-static bool has_news(const struct imap *imap, const struct source_watch *watch)
+static bool has_heard(struct imap *imap, const struct source_watch *watch)
 {
-	return imap->arrived != 0 && deadline_passed(watch->hush);
+	return imap->arrived != 0 || imap_notify_has_news(imap, watch);
+}
+
+static bool has_news(struct imap *imap, const struct source_watch *watch)
+{
+	return has_heard(imap, watch) && deadline_passed(watch->hush);
+}
+
+/* Is anybody there? */
+static int say_noop(struct imap *imap, struct error *err)
+{
+	struct imap_answer answer = {0};
+
+	imap_set_deadline(imap, ANSWER_S);
+	imap_begin(imap, imap_keep_answer, &answer);
+	wire_addf(imap->source.wire, "NOOP\r\n");
+	return imap_wait(imap, &answer.done, err);
 }
 
 /* Until there is news, or it is time to say something. A server that ends IDLE by itself has to be asked again. */
-static int sleep_in_idle(struct imap *imap, const struct source_watch *watch, struct deadline until, struct error *err)
+static int sleep_until_news(struct imap *imap, const struct source_watch *watch, struct deadline until, struct error *err)
 {
-	while (!has_news(imap, watch) && !is_wanted(imap) && !deadline_passed(until) && !imap->idle.done) {
+	while (!has_news(imap, watch) && !is_wanted(imap) && !deadline_passed(until) && !(imap->idling && imap->idle.done)) {
 		struct pollfd fd = {.fd = wire_fd(imap->source.wire), .events = wire_events(imap->source.wire)};
 		struct error why = {0};
 		int rc;
@@ -123,7 +139,7 @@ static int sleep_in_idle(struct imap *imap, const struct source_watch *watch, st
 		if (rc < 0)
 			return -1;
 		if (rc == 0 && !has_news(imap, watch) &&
-			wait_io(&fd, 1, imap->arrived != 0 ? deadline_min(until, watch->hush) : until, imap->context->channel, &why) < 0)
+			wait_io(&fd, 1, has_heard(imap, watch) ? deadline_min(until, watch->hush) : until, imap->context->channel, &why) < 0)
 			return imap_lose(imap, &why, err);
 	}
 	return 0;
@@ -134,25 +150,34 @@ static uint32_t seconds_since(int64_t then_ns)
 	return (uint32_t)((double)(clock_monotonic_ns() - then_ns) / 1e9 / deadline_factor());
 }
 
-static int idle_once(struct imap *imap, const struct source_watch *watch, struct error *err)
+/* What was slept in comes to its end. wait: only if there is somebody to hear it. */
+static int wake_up(struct imap *imap, bool wait, struct error *err)
+{
+	if (imap->idling)
+		return end_idle(imap, wait, err);
+	return wait ? say_noop(imap, err) : 0;
+}
+
+static int sleep_once(struct imap *imap, const struct source_watch *watch, struct error *err)
 {
 	struct deadline speak_at = deadline_in_s(idle_span_s(known_s(imap)));
 	int64_t began_ns = clock_monotonic_ns();
+	const struct channel *channel = imap->context->channel;
 	bool overdue;
 
-	if (begin_idle(imap, err) < 0)
+	if (!imap->notify.active && begin_idle(imap, err) < 0)
 		return -1;
-	if (sleep_in_idle(imap, watch, deadline_min(watch->until, speak_at), err) < 0) {
+	if (sleep_until_news(imap, watch, deadline_min(watch->until, speak_at), err) < 0) {
 		if (err->kind != ERR_CANCELED)
 			learn(imap, idle_after_close_s(known_s(imap), seconds_since(began_ns)));
 		return -1;
 	}
-	if (imap->idle.done) {
+	if (imap->idling && imap->idle.done) {
 		imap->idling = false;
 		return seconds_since(began_ns) < ENDED_SOON_S ? not_offered(imap, err) : 0;
 	}
 	overdue = deadline_passed(speak_at);
-	if (end_idle(imap, !has_news(imap, watch) && (imap->context->channel == NULL || !imap->context->channel->stop), err) < 0) {
+	if (wake_up(imap, !has_news(imap, watch) && (channel == NULL || !channel->stop), err) < 0) {
 		if (err->kind != ERR_CANCELED && !is_wanted(imap)) /* who asks out of turn has a reason to: the machine slept, say */
 			learn(imap, idle_after_death_s(known_s(imap)));
 		return -1;
@@ -162,23 +187,39 @@ static int idle_once(struct imap *imap, const struct source_watch *watch, struct
 	return 0;
 }
 
+/* 1: the server tells of all folders. */
+static int be_notified(struct imap *imap, struct error *err)
+{
+	if (!imap_notify_pays(imap)) {
+		imap_notify_done(imap);
+		return 0;
+	}
+	imap_set_deadline(imap, ANSWER_S);
+	return imap_notify_begin(imap, err);
+}
+
 int imap_watch(struct source *source, struct source_watch *watch, struct error *err)
 {
 	struct imap *imap = (struct imap *)source;
-	int rc;
+	int notified, came = 0;
 
 	if (imap->lost)
 		return imap_lose(imap, &imap->error, err);
-	rc = settle_commands(imap, err);
-	if (rc == 0)
-		rc = enter_watched(imap, watch, err);
-	if (rc == 0 && !has_news(imap, watch))
-		rc = idle_once(imap, watch, err);
-	if (rc < 0)
+	if (settle_commands(imap, err) < 0)
 		return -1;
-	if (rc == 0 && !has_news(imap, watch))
+	imap_guess_drop(imap);
+	notified = be_notified(imap, err);
+	if (notified == 0)
+		came = enter_watched(imap, watch, err);
+	if (notified < 0 || came < 0 || (came == 0 && !has_news(imap, watch) && sleep_once(imap, watch, err) < 0))
+		return -1;
+	imap_set_deadline(imap, 0);
+	if (came == 0 && !has_news(imap, watch))
 		return 0;
-	imap->current = true;
-	watch->news[watch->folder] = true;
+	imap->current = came > 0 || imap->arrived != 0;
+	if (notified > 0)
+		imap_notify_collect(imap, watch);
+	else
+		watch->news[watch->folder] = true;
 	return 1;
 }

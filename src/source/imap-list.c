@@ -94,7 +94,7 @@ static void ask(struct imap *imap, uint64_t from, uint64_t to)
 	imap_begin(imap, imap_keep_answer, &listing->answer);
 	/* Never "n:*": that always names the last message, even below n (RFC 9051 6.4.9). */
 	wire_addf(imap->source.wire, "UID FETCH %" PRIu64 ":%" PRIu64 " (UID RFC822.SIZE INTERNALDATE FLAGS)\r\n", from, to);
-	imap_fetch_guess(imap, from, listing->announced);
+	imap_guess_add(imap, from, listing->announced);
 	listing->announced = 0;
 }
 
@@ -146,9 +146,15 @@ static int folder_index(const struct imap *imap, const char *folder)
 
 void imap_list_ahead(struct imap *imap, const char *folder)
 {
+	uint64_t uidnext, first = imap_notify_announced(imap, folder, &uidnext), mark;
 	int index = folder_index(imap, folder);
-	uint64_t mark;
 
+	if (first != 0 && first <= UINT32_MAX && !imap_goes_step_by_step(imap)) {
+		listing_new(imap);
+		imap->listing->announced = uidnext - first < UINT32_MAX ? (uint32_t)(uidnext - first) : UINT32_MAX;
+		ask(imap, first, UINT32_MAX);
+		return;
+	}
 	if (index < imap->listed_ahead || imap_goes_step_by_step(imap))
 		return;
 	imap->listed_ahead = index + 1;

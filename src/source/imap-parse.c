@@ -322,6 +322,7 @@ unsigned imap_parse_capabilities(const char *text, size_t len)
 		{"LIST-EXTENDED", IMAP_CAP_LIST_EXTENDED},
 		{"LIST-STATUS", IMAP_CAP_LIST_STATUS},
 		{"IDLE", IMAP_CAP_IDLE},
+		{"NOTIFY", IMAP_CAP_NOTIFY},
 	};
 	struct imap_cursor cursor = {text, text + len};
 	struct imap_token word;

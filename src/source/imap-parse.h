@@ -88,6 +88,7 @@ enum imap_capability {
 	IMAP_CAP_LIST_EXTENDED = 512,
 	IMAP_CAP_LIST_STATUS = 1024,
 	IMAP_CAP_IDLE = 2048,
+	IMAP_CAP_NOTIFY = 4096,
 };
 /* The bits of a list of capabilities (RFC 9051 7.2.2), which are kept in the state: none ever gets another meaning. IMAP4rev2 brings UIDPLUS, MOVE,
  * SASL-IR, LITERAL-, LIST-EXTENDED, LIST-STATUS and IDLE with it. */

@@ -45,6 +45,8 @@ static void take_code(struct imap *imap, const struct imap_response *response)
 {
 	if (imap_code_is(response, "CAPABILITY"))
 		take_capabilities(imap, response->code, response->code_len);
+	if (imap_code_is(response, "NOTIFICATIONOVERFLOW"))
+		imap_notify_overflow(imap);
 	if (!imap->selecting)
 		return;
 	if (imap_code_is(response, "UIDVALIDITY"))
@@ -108,6 +110,7 @@ static void take_data(struct imap *imap, const struct imap_response *response)
 		imap_dispose_search(imap, response);
 	} else if (!response->has_number && strcmp(response->name, "STATUS") == 0) {
 		imap_survey_data(imap, response);
+		imap_notify_data(imap, response);
 	}
 }
 

@@ -5,7 +5,6 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "source/imap-token.h"
 
 /* LIST with a status for each folder. RFC 5819, and RFC 5258 for more than one name. Only where the server has LIST-STATUS: Exchange, which has not, answers
  * STATUS from what it knew at some time. */
@@ -50,48 +49,6 @@ void imap_survey_add(struct imap *imap)
 	str_done(&name);
 }
 
-/* INBOX is the one name that may come in another case (RFC 9051 5.1). */
-static bool is_name(const struct imap_token *token, const char *name)
-{
-	size_t len = strlen(name), at = 0;
-
-	if (len == strlen("INBOX") && strcasecmp(name, "INBOX") == 0)
-		return token->len == len && strncasecmp(token->text, name, len) == 0;
-	for (size_t i = 0; i < token->len; i++) {
-		if (token->kind == IMAP_TOKEN_QUOTED && token->text[i] == '\\')
-			i++;
-		if (at == len || token->text[i] != name[at++])
-			return false;
-	}
-	return at == len;
-}
-
-/* False: not all of it, or nothing that can be read. */
-static bool read_status(struct imap_cursor *cursor, struct folder_status *ret_status)
-{
-	struct imap_token item, value;
-	uint64_t messages = UINT64_MAX, uidnext = 0, uidvalidity = 0;
-
-	if (!imap_take_token(cursor, &item) || item.kind != IMAP_TOKEN_OPEN)
-		return false;
-	while (imap_take_token(cursor, &item) && item.kind == IMAP_TOKEN_ATOM) {
-		uint64_t number;
-
-		if (!imap_take_token(cursor, &value) || !imap_token_number(&value, &number))
-			return false;
-		if (imap_token_is(&item, "MESSAGES"))
-			messages = number;
-		else if (imap_token_is(&item, "UIDNEXT"))
-			uidnext = number;
-		else if (imap_token_is(&item, "UIDVALIDITY"))
-			uidvalidity = number;
-	}
-	if (messages > UINT32_MAX || uidnext == 0 || uidvalidity == 0)
-		return false;
-	*ret_status = (struct folder_status){.exists = (uint32_t)messages, .uidnext = uidnext, .uidvalidity = uidvalidity};
-	return true;
-}
-
 /* A name that comes as a literal is not recognised, and its folder is selected: no server needs one for a name that we could quote. */
 void imap_survey_data(struct imap *imap, const struct imap_response *response)
 {
@@ -100,11 +57,10 @@ void imap_survey_data(struct imap *imap, const struct imap_response *response)
 	struct folder_status status;
 	struct imap_token name;
 
-	if (!survey->asked || survey->answer.done || !imap_take_token(&cursor, &name) ||
-		(name.kind != IMAP_TOKEN_ATOM && name.kind != IMAP_TOKEN_QUOTED) || !read_status(&cursor, &status))
+	if (!survey->asked || survey->answer.done || !imap_take_token(&cursor, &name) || !imap_read_status(&cursor, &status))
 		return;
 	for (size_t i = 0; survey->names[i] != NULL; i++)
-		if (is_name(&name, survey->names[i]))
+		if (status.uidvalidity != 0 && imap_is_folder(&name, survey->names[i]))
 			survey->statuses[i] = status;
 }
 

@@ -1,7 +1,7 @@
 /* imap.h - one session with an IMAP server, as its parts see it; nobody else includes this. RFC 9051, RFC 3501.
  * imap.c opens, selects and closes, imap-login.c logs in, imap-command.c writes commands and knows which are outstanding, imap-read.c takes in what comes,
- * imap-ahead.c sends ahead of the answer to the login, imap-survey.c asks about all folders at once, imap-list.c lists, imap-fetch.c fetches, imap-dispose.c deletes, moves and flags,
- * imap-idle.c waits for mail.
+ * imap-ahead.c sends ahead of the answer to the login, imap-survey.c asks about all folders at once, imap-list.c lists, imap-fetch.c fetches, imap-guess.c before it is asked to, imap-dispose.c deletes, moves and flags,
+ * imap-idle.c and imap-notify.c wait for mail, imap-status.c reads STATUS.
  * Invariants: a tag is outstanding from imap_begin to its tagged response and never comes back; once lost, a session does nothing any more but hand
  * out what was complete before. */
 #ifndef MAILHAUL_SOURCE_IMAP_H
@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "net/wire.h"
 #include "source/imap-parse.h"
+#include "source/imap-token.h"
 #include "source/source.h"
 
 #define IMAP_OUTSTANDING_MAX 32  /* commands: a flight of fetches, a group of disposals, one to wait for */
@@ -89,10 +90,27 @@ struct imap_survey {
 	struct imap_answer answer;
 };
 
-/* What was announced just now has the next UIDs, most likely: it is asked for behind the listing that will show them. */
+/* A folder of the mailbox, as NOTIFY tells of it. */
+struct imap_place {
+	char *name; /* as it goes over the wire */
+	/* left: when it was open last; uidvalidity 0: it was not, in this session. told: what the server has said since; uidnext 0: nothing */
+	struct folder_status left, told;
+	bool news;      /* there may be mail in it, for another reason than told */
+	bool announced; /* told was news, and the session has heard of it */
+};
+struct imap_notify {
+	struct imap_place *places; /* one per folder of the mailbox; NULL: not needed */
+	unsigned count, overflows;
+	bool active;
+	bool told_all; /* the first STATUS of each folder has come */
+};
+
+#define IMAP_GUESS_MAX 8 /* announced messages that are worth a guess; of more, their listing is a small part of what they take */
+
 struct imap_guess {
-	uint32_t number;      /* of the command; 0: none, or too late for it */
-	uint32_t first, last; /* UIDs */
+	uint32_t number;                      /* of its command; 0: it has been answered */
+	uint32_t first, last;                 /* UIDs; 0: none */
+	struct message *kept[IMAP_GUESS_MAX]; /* by UID from first on: what has come and nobody has asked for yet */
 };
 
 struct imap {
@@ -113,7 +131,8 @@ struct imap {
 	bool selected_writable;
 	bool current;     /* the next SELECT of it would say nothing new */
 	uint32_t arrived; /* of folder.exists: announced since it was selected or listed */
-	bool idling;      /* IDLE is under way: silence is what it is for */
+	struct imap_notify notify;
+	bool idling; /* IDLE is under way: silence is what it is for */
 	struct imap_answer idle;
 
 	/* commands and responses */
@@ -228,13 +247,20 @@ void imap_survey_data(struct imap *imap, const struct imap_response *response);
 int imap_survey(struct source *source, struct folder_status *ret_statuses, struct error *err);
 void imap_survey_done(struct imap *imap);
 
+/* --- imap-status.c --- */
+
+/* The name in a response is this one, as it goes over the wire. */
+bool imap_is_folder(const struct imap_token *token, const char *name);
+/* What stands behind the name. False: nothing that can be read, or not all of it; uidvalidity may be 0. */
+bool imap_read_status(struct imap_cursor *cursor, struct folder_status *ret_status);
+
 /* --- imap-list.c --- */
 
 /* A listing was asked for and has not been answered: FETCH responses are for it. */
 bool imap_list_is_under_way(const struct imap *imap);
 int imap_list_data(struct imap *imap, const struct imap_response *response, struct error *err);
-/* The first time that this folder is selected: adds, behind SELECT, the listing of what is above its mark (struct folder_facts). imap_list hands it out if
- * that is what is asked for. */
+/* The first time that this folder is selected: adds, behind SELECT, the listing of what is above its mark (struct folder_facts); later, of what was
+ * announced. imap_list hands it out if that is what is asked for. */
 void imap_list_ahead(struct imap *imap, const char *folder);
 /* Waits for it. *ret_count: messages above the mark; 0: there was no such listing, or it makes no sense. */
 int imap_list_count_ahead(struct imap *imap, uint32_t *ret_count, struct error *err);
@@ -248,8 +274,8 @@ void imap_fetch_done(struct imap *imap);              /* frees what was requeste
 uint64_t imap_fetch_awaited(const struct imap *imap); /* id of the message that the server owes us next; 0: none */
 int imap_request(struct source *source, struct haul *haul, struct error *err);
 int imap_receive(struct source *source, struct haul **ret_haul, struct error *err);
-/* So many messages were announced, with UIDs from first on. Adds a fetch of them, if it may be worth it. */
-void imap_fetch_guess(struct imap *imap, uint64_t first, uint32_t count);
+/* The haul, which is in no queue, is through. answer NULL: it is asked for again, alone. */
+void imap_fetch_end(struct imap *imap, struct haul *haul, const struct imap_answer *answer);
 /* Adds as many fetch commands as may be outstanding. */
 void imap_fetch_add(struct imap *imap);
 /* An untagged FETCH has come completely. */
@@ -259,10 +285,39 @@ int imap_body_begin(struct imap *imap, struct error *err);
 int imap_body_bytes(struct imap *imap, const char *bytes, size_t len, struct error *err);
 int imap_body_end(struct imap *imap, struct error *err);
 
+/* --- imap-guess.c --- */
+
+/* So many messages were announced, with UIDs from first on. Adds a fetch of them, if it may be worth it. */
+void imap_guess_add(struct imap *imap, uint64_t first, uint64_t count);
+/* A message has come that was not asked for: is it one that was guessed? If so it is kept. */
+bool imap_guess_wants(const struct imap *imap, const struct imap_fetch *fetch);
+void imap_guess_keep(struct imap *imap, const struct imap_fetch *fetch);
+/* Takes from queue what is there or on its way. */
+void imap_guess_serve(struct imap *imap, struct haul_queue *queue);
+void imap_guess_drop(struct imap *imap); /* nobody has asked for it, and nobody will */
+
 /* --- imap-idle.c --- */
 
 bool imap_can_wait(const struct source *source);
 int imap_watch(struct source *source, struct source_watch *watch, struct error *err);
+
+/* --- imap-notify.c --- */
+
+/* There is more than one folder, and the server can tell of all. */
+bool imap_notify_pays(const struct imap *imap);
+/* 1: the server tells. 0: it refuses to. */
+int imap_notify_begin(struct imap *imap, struct error *err);
+void imap_notify_data(struct imap *imap, const struct imap_response *response);
+void imap_notify_overflow(struct imap *imap); /* it tells no more, and has not told everything */
+/* Is there news of a folder, other than EXISTS in the one that is open? */
+bool imap_notify_has_news(struct imap *imap, const struct source_watch *watch);
+void imap_notify_collect(struct imap *imap, struct source_watch *watch);
+/* The folder that is open is left, or the answer to SELECT has come. */
+void imap_notify_leave(struct imap *imap);
+void imap_notify_enter(struct imap *imap);
+/* Mail was announced in a folder that is selected now: from this UID on, below *ret_uidnext; 0: not. */
+uint64_t imap_notify_announced(struct imap *imap, const char *folder, uint64_t *ret_uidnext);
+void imap_notify_done(struct imap *imap);
 
 /* --- imap-dispose.c --- */
 

@@ -22,7 +22,7 @@ configure() {
 }
 
 daemon_start() {
-  MAILHAUL_DEADLINE_FACTOR=0.1 "$MAILHAUL" --config "$DIR/config.yaml" -v daemon 2>"$DIR/log" &
+  MAILHAUL_DEADLINE_FACTOR=0.1 "$MAILHAUL" --config "$DIR/config.yaml" -v --trace anna daemon 2>"$DIR/log" &
   DAEMON=$!
   at_exit "kill -9 $DAEMON 2>/dev/null"
 }
@@ -90,6 +90,22 @@ reloaded() {
   check "SIGHUP: with the new configuration, soon" wait_until 10 test "$(dovecot_count anna INBOX header Subject "number $serial")" = 0
 }
 
+# Dovecot has NOTIFY: one connection hears of all folders.
+all_folders() {
+  doveadm_ mailbox create -u anna Junk Entwürfe 'a "b" \c'
+  configure 'folders: [INBOX, Junk, Entwürfe, "a \"b\" \\c"]'
+  kill -HUP "$DAEMON"
+  wait_until 10 said 2 event=reloaded
+  wait_until 10 said 1 'NOTIFY SET STATUS'
+  check "several folders: NOTIFY is asked for" said 1 'NOTIFY SET STATUS'
+  arrives "several folders: mail for the one that is open" INBOX
+  arrives "several folders: mail for another" Junk
+  arrives "several folders: for one with another name" Entwürfe
+  arrives "several folders: for one with a worse name" 'a "b" \c'
+  arrives "several folders: and for the first again" INBOX
+  check "several folders: one connection" [ "$(pgrep -c -P "$DAEMON")" = 2 ]
+}
+
 leaves() {
   local began
   began=$(date +%s%N)
@@ -108,5 +124,6 @@ dovecot_fill anna "$WORK/messages"
 announced
 broken
 reloaded
+all_folders
 leaves
 system_end

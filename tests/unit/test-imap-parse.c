@@ -339,7 +339,7 @@ static void capabilities(void **state)
 		{"LITERAL+ LITERAL- LITERAL", IMAP_CAP_LITERAL_PLUS | IMAP_CAP_LITERAL_MINUS},
 		{"LIST-STATUS list-extended LIST", IMAP_CAP_LIST_STATUS | IMAP_CAP_LIST_EXTENDED},
 		{"UIDPLUSX XUIDPLUS NOTIDLE", 0},
-		{"idle", IMAP_CAP_IDLE},
+		{"idle NOTIFY", IMAP_CAP_IDLE | IMAP_CAP_NOTIFY},
 	};
 
 	(void)state;
