@@ -66,6 +66,16 @@ static void make_name(const struct maildir *maildir, const struct delivery *deli
 	out[used] = '\0';
 }
 
+/* "seconds.KEY." of a name: which intent it is, whatever else is known of it. */
+static size_t length_of_intent(const char *name)
+{
+	size_t len = 0;
+
+	for (unsigned dots = 0; dots < 2; dots++)
+		len += strcspn(name + len, ".") + 1;
+	return len;
+}
+
 static int failed(const struct maildir *maildir, const char *what, const char *part, struct error *err)
 {
 	return error_errno(
@@ -216,10 +226,9 @@ static int exists(int dir_fd, const char *name)
 	return 1;
 }
 
-/* NAME, or NAME with a mail reader's flags behind it: 1, 0, -1. */
-static int exists_with_flags(int dir_fd, const char *name)
+/* Any name that begins so, whatever a mail reader has put behind it: 1, 0, -1. */
+static int exists_beginning(int dir_fd, const char *name, size_t len)
 {
-	size_t len = strlen(name);
 	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = 0;
 	DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
 	const struct dirent *entry;
@@ -228,11 +237,41 @@ static int exists_with_flags(int dir_fd, const char *name)
 		return fs_close(copy);
 	errno = 0;
 	while (result == 0 && (entry = readdir(dir)) != NULL)
-		result = strncmp(entry->d_name, name, len) == 0 && (entry->d_name[len] == '\0' || entry->d_name[len] == ':');
+		result = strncmp(entry->d_name, name, len) == 0;
 	if (result == 0 && errno != 0)
 		result = -1;
 	closedir(dir);
 	return result;
+}
+
+enum place { NOWHERE, IN_TMP, DELIVERED };
+
+/* Where the file of this name is, or the one of the same intent: it was named otherwise if the host had another name then (one in a container has a new
+ * one each time it is made), or if the source has handed out other bytes since, which went to another destination. Nobody but us uses this KEY. */
+static int find(const struct maildir *maildir, const char *name, enum place *ret_place)
+{
+	const struct dest_context *context = &maildir->context;
+	const struct {
+		int fd;
+		enum place place;
+		bool whole;
+	} steps[] = {
+		{context->new_fd, DELIVERED, true}, /* two that cost little, and mostly tell */
+		{context->tmp_fd, IN_TMP, true},
+		{context->cur_fd, DELIVERED, false},
+		{context->new_fd, DELIVERED, false},
+		{context->tmp_fd, IN_TMP, false},
+	};
+	size_t len = length_of_intent(name);
+	int found = 0;
+
+	*ret_place = NOWHERE;
+	for (unsigned i = 0; found == 0 && i < ARRAY_SIZE(steps); i++) {
+		found = steps[i].whole ? exists(steps[i].fd, name) : exists_beginning(steps[i].fd, name, len);
+		if (found > 0)
+			*ret_place = steps[i].place;
+	}
+	return found < 0 ? -1 : 0;
 }
 
 static int maildir_resolve(
@@ -241,18 +280,13 @@ static int maildir_resolve(
 	struct maildir *maildir = maildir_of(dest);
 	bool old = delivery->intent_age_s >= MAILDIR_CERTAIN_S;
 	char name[sizeof(delivery->name)];
-	int in_new, in_tmp = 0, in_cur = 0;
+	enum place place;
 
 	make_name(maildir, delivery, hash, name, sizeof(name));
-	in_new = exists(maildir->context.new_fd, name);
-	if (in_new == 0)
-		in_tmp = exists(maildir->context.tmp_fd, name);
-	if (in_new == 0 && in_tmp == 0)
-		in_cur = exists_with_flags(maildir->context.cur_fd, name);
-	if (in_new < 0 || in_tmp < 0 || in_cur < 0)
+	if (find(maildir, name, &place) < 0)
 		return failed(maildir, "search", "{new,tmp,cur}", err);
 	/* What lies in tmp/ stays there until it is replaced: were it removed now, and we after it, the next one to ask would find it gone and delivered. */
-	if (in_tmp > 0 || (in_new == 0 && in_cur == 0 && old)) {
+	if (place == IN_TMP || (place == NOWHERE && old)) {
 		*ret_resolution = RESOLVED_ABSENT;
 		return 0;
 	}

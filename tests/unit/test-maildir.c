@@ -683,12 +683,70 @@ static void old_deliveries_are_known_by_their_names(void **state)
 	delivery->intent_age_s = MAILDIR_CERTAIN_S;
 	deliver(dest, delivery);
 	assert_int_equal(resolve(dest, delivery), RESOLVED_DELIVERED);
-	snprintf(longer, sizeof(longer), "%sx:2,", delivery->name); /* of another host */
+	snprintf(longer, sizeof(longer), "1%s:2,", delivery->name); /* of another time */
 	assert_int_equal(rename(at("new", delivery->name), at("cur", longer)), 0);
 	assert_int_equal(resolve(dest, delivery), RESOLVED_ABSENT);
 	snprintf(longer, sizeof(longer), "%s:2,S", delivery->name);
 	make_file(at("cur", longer), "x");
 	assert_int_equal(resolve(dest, delivery), RESOLVED_DELIVERED);
+	done(dest);
+	delivery_free(delivery);
+}
+
+static struct dest *open_as(const char *host)
+{
+	struct error err;
+	int fds[3];
+
+	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	return open_with(fds, host);
+}
+
+/* A container that is made anew has another one each time. What was intended and not delivered before would be taken for delivered, and lost. */
+static void a_new_host_name_does_not_hide_a_draft(void **state)
+{
+	struct delivery *delivery = message();
+	struct dest *dest = open_as("one.example");
+	char read[sizeof(delivery->name) + sizeof(":2,S")];
+
+	(void)state;
+	prepare_and_sync(dest, delivery);
+	delivery->haul->stage = HAUL_INTENDED;
+	done(dest);
+	dest = open_as("other.example");
+	assert_int_equal(resolve(dest, delivery), RESOLVED_ABSENT);
+	delivery->intent_age_s = MAILDIR_CERTAIN_S; /* and what was delivered is found, however long ago that was */
+	assert_int_equal(resolve(dest, delivery), RESOLVED_ABSENT);
+	assert_int_equal(rename(at("tmp", delivery->name), at("new", delivery->name)), 0);
+	assert_int_equal(resolve(dest, delivery), RESOLVED_DELIVERED);
+	snprintf(read, sizeof(read), "%s:2,S", delivery->name);
+	assert_int_equal(rename(at("new", delivery->name), at("cur", read)), 0);
+	assert_int_equal(resolve(dest, delivery), RESOLVED_DELIVERED);
+	done(dest);
+	delivery_free(delivery);
+}
+
+/* What is known of a message are the bytes that were fetched last, perhaps for another destination, and some servers rewrite messages. */
+static void other_bytes_do_not_hide_a_draft(void **state)
+{
+	static const uint8_t others[SHA256_BYTES] = {1, 2, 3};
+	struct delivery *delivery = message();
+	struct dest *dest = open_maildir();
+	enum resolution resolution;
+	struct error err;
+
+	(void)state;
+	prepare_and_sync(dest, delivery);
+	delivery->haul->stage = HAUL_INTENDED;
+	assert_int_equal(dest_resolve(dest, delivery, others, &resolution, &err), 0);
+	assert_int_equal(resolution, RESOLVED_ABSENT);
+	deliver(dest, delivery);
+	delivery->intent_age_s = MAILDIR_CERTAIN_S;
+	assert_int_equal(dest_resolve(dest, delivery, others, &resolution, &err), 0);
+	assert_int_equal(resolution, RESOLVED_DELIVERED);
+	delivery->intent_at++; /* another intent */
+	assert_int_equal(dest_resolve(dest, delivery, others, &resolution, &err), 0);
+	assert_int_equal(resolution, RESOLVED_ABSENT);
 	done(dest);
 	delivery_free(delivery);
 }
@@ -768,6 +826,8 @@ int main(void)
 		TEST(says_which_directory_is_gone),
 		TEST(knows_what_was_delivered),
 		TEST(old_deliveries_are_known_by_their_names),
+		TEST(a_new_host_name_does_not_hide_a_draft),
+		TEST(other_bytes_do_not_hide_a_draft),
 		TEST(does_not_call_delivered_what_cannot_be_synced),
 		TEST(does_not_adopt_what_cannot_be_synced),
 	};
