@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/sha256.h"
 #include "dest/maildir.h"
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -111,6 +112,31 @@ void maildir_clear_tmp(int tmp_fd, int64_t now_s)
 			unlinkat(tmp_fd, entry->d_name, 0);
 	}
 	closedir(dir);
+}
+
+/* Its inode and its birth. Not the device, which gets another number with each boot. */
+int64_t maildir_place(int tmp_fd)
+{
+	struct statx st = {0};
+	struct {
+		uint64_t inode;
+		int64_t seconds;
+		uint64_t nanoseconds;
+	} identity = {0};
+	uint8_t digest[SHA256_BYTES];
+	int64_t place = 0;
+
+	if (statx(tmp_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) == 0) {
+		identity.inode = st.stx_ino;
+		if ((st.stx_mask & STATX_BTIME) != 0) {
+			identity.seconds = st.stx_btime.tv_sec;
+			identity.nanoseconds = st.stx_btime.tv_nsec;
+		}
+	}
+	sha256_of(&identity, sizeof(identity), digest);
+	for (unsigned i = 0; i < 7; i++)
+		place = place << 8 | digest[i];
+	return place + MAILDIR_ELSEWHERE + 1;
 }
 
 int maildir_open_directories(const char *path, int ret_fds[3], struct error *err)

@@ -17,6 +17,11 @@ struct error;
  * Everything else that fails is ERR_LOCAL; all with SCOPE_DESTINATION. */
 int maildir_open_directories(const char *path, int ret_fds[3], struct error *err);
 
+/* Which Maildir this is, as far as its tmp/ can tell, greater than MAILDIR_ELSEWHERE: another one under the same path (made anew, restored, on a disk that is
+ * not mounted now) has another number, mostly. */
+int64_t maildir_place(int tmp_fd);
+#define MAILDIR_ELSEWHERE 1 /* for what is not delivered to a Maildir */
+
 /* Removes what we left in tmp/ more than MAILDIR_STALE_S ago; nothing that others made. now_s: wall clock. */
 void maildir_clear_tmp(int tmp_fd, int64_t now_s);
 

@@ -71,7 +71,7 @@ static int apply_intent(struct step *step, struct error *err)
 			return -1;
 		if (!delivery_may_follow(DELIVERY_INTENT, delivery->status))
 			return out_of_order(step, "intent", err);
-		delivery_intend(delivery, record->when, state_most_s(step->state, step->now));
+		delivery_intend(delivery, record->when, state_most_s(step->state, step->now), step->targets[i].place);
 	}
 	return store_intent(step, err);
 }

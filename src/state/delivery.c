@@ -2,13 +2,14 @@
 
 #include "policy/policy.h"
 
-void delivery_intend(struct delivery_row *delivery, int64_t intent_at, int64_t intent_clock)
+void delivery_intend(struct delivery_row *delivery, int64_t intent_at, int64_t intent_clock, int64_t intent_place)
 {
 	if (delivery->status == DELIVERY_INTENT)
 		delivery->doubts++;
 	delivery->status = DELIVERY_INTENT;
 	delivery->intent_at = intent_at;
 	delivery->intent_clock = intent_clock;
+	delivery->intent_place = intent_place;
 	delivery->next_try = 0;
 }
 

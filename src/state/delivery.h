@@ -20,11 +20,12 @@ struct delivery_row {
 	int64_t next_try;        /* 0: at once */
 	int64_t intent_at;       /* as the worker gave it */
 	int64_t intent_clock;    /* the same by the most that may have passed (clock.h) */
+	int64_t intent_place;    /* where its destination put mail then; 0: not known */
 	int64_t held_at;         /* 0: was never held */
 	unsigned held_tries;     /* automatic tries since then */
 };
 
-void delivery_intend(struct delivery_row *delivery, int64_t intent_at, int64_t intent_clock);
+void delivery_intend(struct delivery_row *delivery, int64_t intent_at, int64_t intent_clock, int64_t intent_place);
 void delivery_accept(struct delivery_row *delivery);
 void delivery_defer(struct delivery_row *delivery, int64_t now);
 /* Its destination failed, not the message: due again as soon as the destination is. */

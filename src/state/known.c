@@ -13,6 +13,7 @@ struct known {
 	struct known_header header;
 	struct str items, keys, folders;
 	int64_t target_ids[TARGETS_MAX]; /* 0: nothing was ever planned for it, or it rests */
+	int64_t places[TARGETS_MAX];     /* where they put mail now */
 	unsigned target_count;
 	int64_t now, least_s, most_s; /* least_s, most_s: the hands of the clock (clock.h) */
 	bool everything;              /* what is not due, too: for a list, which nothing is done about */
@@ -26,16 +27,27 @@ static void done(struct known *known)
 	str_done(&known->folders);
 }
 
-static uint64_t target_bit(const struct known *known, int64_t target_id)
+/* *ret_place: where it puts mail now. */
+static uint64_t target_bit(const struct known *known, int64_t target_id, int64_t *ret_place)
 {
 	for (unsigned i = 0; i < known->target_count; i++)
-		if (known->target_ids[i] == target_id)
+		if (known->target_ids[i] == target_id) {
+			*ret_place = known->places[i];
 			return UINT64_C(1) << i;
+		}
 	return 0;
 }
 
+/* How long ago it may have been intended at most. What a Maildir lacks says nothing about what was intended for another one: older than any can tell. */
+static int64_t age_s(const struct delivery_row *delivery, int64_t place, int64_t most_s)
+{
+	bool moved = place != 0 && delivery->intent_place != 0 && place != delivery->intent_place;
+
+	return moved ? most_s : most_s - delivery->intent_clock;
+}
+
 /* There is room for one time of intent, so of several crashed sessions the oldest is settled first; the others wait for the next session. */
-static void add_doubtful(struct known_item *item, uint64_t bit, const struct delivery_row *delivery, int64_t most_s)
+static void add_doubtful(struct known_item *item, uint64_t bit, const struct delivery_row *delivery, int64_t age)
 {
 	int64_t intent_at = delivery->intent_at;
 
@@ -48,8 +60,8 @@ static void add_doubtful(struct known_item *item, uint64_t bit, const struct del
 		item->intent_age_s = 0;
 	}
 	if (intent_at == item->intent_at) {
-		if (most_s - delivery->intent_clock > item->intent_age_s)
-			item->intent_age_s = most_s - delivery->intent_clock;
+		if (age > item->intent_age_s)
+			item->intent_age_s = age;
 		item->doubtful |= bit;
 		item->open |= bit;
 	}
@@ -57,7 +69,8 @@ static void add_doubtful(struct known_item *item, uint64_t bit, const struct del
 
 static void add_delivery(struct known *known, struct known_item *item, const struct delivery_row *delivery)
 {
-	uint64_t bit = target_bit(known, delivery->target);
+	int64_t place = 0;
+	uint64_t bit = target_bit(known, delivery->target, &place);
 
 	if (delivery_is_exhausted(delivery)) {
 		known->has_exhausted = true;
@@ -65,7 +78,7 @@ static void add_delivery(struct known *known, struct known_item *item, const str
 	} else if (bit == 0 || !delivery_is_due(delivery, known->now)) {
 		item->held_back = 1;
 	} else if (delivery->status == DELIVERY_INTENT || delivery->doubts != 0) {
-		add_doubtful(item, bit, delivery, known->most_s);
+		add_doubtful(item, bit, delivery, age_s(delivery, place, known->most_s));
 	} else {
 		item->open |= bit;
 	}
@@ -124,7 +137,8 @@ static void add_if_due(struct known *known, const struct known_item *item)
 static int add_undelivered(struct state *state, struct known *known, int64_t folder_id, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT " ITEM_COLUMNS ", m.next_try, d.target, d.status, d.next_try, d.intent_at, d.doubts, d.intent_clock, m.retention"
+		"SELECT " ITEM_COLUMNS
+		", m.next_try, d.target, d.status, d.next_try, d.intent_at, d.doubts, d.intent_clock, m.retention, d.intent_place"
 		" FROM message m JOIN delivery d ON d.message = m.id"
 		" WHERE m.folder = ?1 AND m." MESSAGE_IS_UNDELIVERED " AND d." DELIVERY_IS_UNSETTLED " ORDER BY m.id",
 		SQL_NUMBER(folder_id));
@@ -139,6 +153,7 @@ static int add_undelivered(struct state *state, struct known *known, int64_t fol
 			.intent_at = sqlite3_column_int64(row, 13),
 			.doubts = (unsigned)sqlite3_column_int64(row, 14),
 			.intent_clock = sqlite3_column_int64(row, 15),
+			.intent_place = sqlite3_column_int64(row, 17),
 		};
 
 		if ((uint64_t)sqlite3_column_int64(row, 0) != item.id) {
@@ -280,11 +295,13 @@ int state_known(struct state *state, int64_t folder_id, uint64_t uidvalidity, ui
 	assert(target_count <= TARGETS_MAX);
 	if (folder_load(state, folder_id, &folder, err) < 0)
 		return -1;
-	for (unsigned i = 0; i < target_count; i++)
+	for (unsigned i = 0; i < target_count; i++) {
+		known.places[i] = targets[i].place;
 		if (targets[i].resting)
 			known.header.resting |= UINT64_C(1) << i;
 		else if (target_find(state, &targets[i], false, &known.target_ids[i], err) < 0)
 			return -1;
+	}
 	known.header.first_run = folder.uidvalidity == FOLDER_UNPLANNED;
 	known.header.renumbered = !known.header.first_run && is_renumbered(&folder, uidvalidity, wish);
 	if (known.header.renumbered)

@@ -6,7 +6,8 @@
 static int load_deliveries(struct state *state, struct message_row *message, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT target, status, code, attempts, doubts, first_failed_at, next_try, intent_at, held_at, held_tries, intent_clock FROM "
+		"SELECT target, status, code, attempts, doubts, first_failed_at, next_try, intent_at, held_at, held_tries, intent_clock, "
+		"intent_place FROM "
 		"delivery WHERE message = ?1",
 		SQL_NUMBER(message->id));
 	int found;
@@ -25,6 +26,7 @@ static int load_deliveries(struct state *state, struct message_row *message, str
 			.held_at = sqlite3_column_int64(row, 8),
 			.held_tries = (unsigned)sqlite3_column_int64(row, 9),
 			.intent_clock = sqlite3_column_int64(row, 10),
+			.intent_place = sqlite3_column_int64(row, 11),
 		};
 	}
 	return found;
@@ -62,11 +64,11 @@ int message_store_delivery(struct state *state, const struct message_row *messag
 	return sql_run(state, err,
 		"UPDATE delivery SET status = ?3, code = ?4, attempts = ?5, doubts = ?6, first_failed_at = ?7, next_try = ?8, intent_at = ?9, "
 		"held_at = ?10,"
-		" held_tries = ?11, intent_clock = ?12, reply = coalesce(?13, reply) WHERE message = ?1 AND target = ?2",
+		" held_tries = ?11, intent_clock = ?12, reply = coalesce(?13, reply), intent_place = ?14 WHERE message = ?1 AND target = ?2",
 		SQL_NUMBER(message->id), SQL_NUMBER(delivery->target), SQL_NUMBER(delivery->status), SQL_NUMBER(delivery->code),
 		SQL_NUMBER(delivery->attempts), SQL_NUMBER(delivery->doubts), SQL_NUMBER(delivery->first_failed_at), SQL_NUMBER(delivery->next_try),
 		SQL_NUMBER(delivery->intent_at), SQL_NUMBER(delivery->held_at), SQL_NUMBER(delivery->held_tries), SQL_NUMBER(delivery->intent_clock),
-		SQL_BLOB(reply, reply_len));
+		SQL_BLOB(reply, reply_len), SQL_NUMBER(delivery->intent_place));
 }
 
 int message_settle(struct state *state, struct message_row *message, int64_t now, struct error *err)

@@ -45,7 +45,7 @@ static const char *const steps[] = {
 	 * ends in _clock are of the clock that does not jump (clock.h), delivered_clock only where there is a retention; that clock begins as the wall
 	 * clock, so what was intended before it did has its time. Of a mailbox: error_since, when what last_error says began. Of a target: when it last
 	 * accepted a message. Of a destination: its back-off, since when, and when it last accepted a message. Of a folder: listing, the digest of the
-	 * last complete listing, as long as all that it named is known here. Of a host: struct host_facts, and since when. */
+	 * last complete listing, as long as all that it named is known here. Of a delivery: intent_place, where its destination put mail then (struct state_target). Of a host: struct host_facts, and since when. */
 	"ALTER TABLE mailbox ADD COLUMN stopped TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE folder ADD COLUMN renumberings INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE folder ADD COLUMN renumbered_at INTEGER NOT NULL DEFAULT 0;"
@@ -57,6 +57,7 @@ static const char *const steps[] = {
 	"DROP INDEX message_owed;"
 	"CREATE INDEX message_owed ON message (folder, delivered_clock + retention) WHERE stage = 4 AND disposal <> 0;"
 	"ALTER TABLE delivery ADD COLUMN intent_clock INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE delivery ADD COLUMN intent_place INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE target ADD COLUMN accepted_at INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE mailbox ADD COLUMN error_since INTEGER NOT NULL DEFAULT 0;"
 	"UPDATE delivery SET intent_clock = intent_at WHERE intent_at <> 0;"

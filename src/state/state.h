@@ -93,6 +93,9 @@ int state_host_store(struct state *state, const struct mailbox_config *mailbox, 
 struct state_target {
 	const char *destination, *recipient;
 	bool resting; /* its destination backs off: deliveries to it are not due */
+	/* Where the destination puts mail (maildir_place); 0: not known. What is in doubt was intended for another place if that has changed, so nothing can
+	 * be concluded from what this one lacks. */
+	int64_t place;
 };
 int state_folder_open(struct state *state, int64_t mailbox_id, const char *name, int64_t *ret_folder_id, struct error *err);
 /* The same, but none is made: *ret_folder_id 0. */

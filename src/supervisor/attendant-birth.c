@@ -71,7 +71,8 @@ unsigned attendant_targets(const struct attendant *attendant, struct state_targe
 {
 	for (unsigned i = 0; i < attendant->job.target_count; i++)
 		targets[i] = (struct state_target){.destination = attendant->job.destinations[attendant->job.targets[i].dest].name,
-			.recipient = attendant->job.targets[i].recipient};
+			.recipient = attendant->job.targets[i].recipient,
+			.place = attendant->places[attendant->job.targets[i].dest]};
 	return attendant->job.target_count;
 }
 
@@ -331,12 +332,14 @@ static void send_directories(struct attendant *attendant)
 				strerror(errno));
 			send_refusal(attendant, i, &err);
 		}
+		attendant->places[i] = dest->kind != DEST_MAILDIR ? MAILDIR_ELSEWHERE : 0;
 		if (dest->kind != DEST_MAILDIR)
 			continue;
 		if (maildir_open_directories(dest->path, fds, &err) < 0) {
 			send_refusal(attendant, i, &err);
 			continue;
 		}
+		attendant->places[i] = maildir_place(fds[0]);
 		attendant_send(attendant, &(struct record){.kind = REC_DIRECTORY, .index = i}, fds, 3);
 		for (int k = 0; k < 3; k++)
 			close(fds[k]);

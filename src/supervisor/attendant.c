@@ -50,11 +50,9 @@ void attendant_refuse(struct attendant *attendant, const struct error *why)
 int attendant_apply(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err)
 {
 	struct state_target targets[TARGETS_MAX];
+	unsigned count = attendant_targets(attendant, targets);
 
-	for (unsigned i = 0; i < attendant->job.target_count; i++)
-		targets[i] = (struct state_target){.destination = attendant->job.destinations[attendant->job.targets[i].dest].name,
-			.recipient = attendant->job.targets[i].recipient};
-	if (state_apply(attendant->service->state, attendant->mailbox_state.id, record, targets, attendant->job.target_count, now, err) < 0)
+	if (state_apply(attendant->service->state, attendant->mailbox_state.id, record, targets, count, now, err) < 0)
 		return -1;
 	if (record->kind == REC_OUTCOME && record->verdict == VERDICT_ACCEPTED) { /* both stored when the session ends */
 		attendant->mailbox_state.last_mail = now;

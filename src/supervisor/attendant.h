@@ -76,6 +76,7 @@ struct attendant {
 	int64_t heard_ns, killed_ns; /* CLOCK_MONOTONIC: its last word; 0 or since when it should be dead */
 	struct log log;
 	struct job job;
+	int64_t places[TARGETS_MAX];  /* where each destination of the job puts mail (maildir_place); 0: its Maildir is not open */
 	struct host_facts host_facts; /* as the worker has reported them, or as it was told */
 	bool insistent;               /* back-offs of its destinations are not obeyed: each is tried once */
 	/* Destinations of the job, bit i is number i: failed in this session; accepted mail that is not noted yet; as noted, for the log, and for those who

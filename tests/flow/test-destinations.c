@@ -183,6 +183,31 @@ static void a_named_mailbox_tries_at_once(void **state)
 	agent_done(&agent);
 }
 
+/* The operator gives up a server that never answers the dot: its Maildir has never seen the message, which does not mean that it was read and deleted. */
+static void a_maildir_in_the_place_of_a_server_knows_nothing_of_its_doubts(void **state)
+{
+	static const struct step never_answers[] = {GREETS, C("MAIL FROM:<ben@far.example>*"), S("250 ok"), C("RCPT TO:<anna@home.example>*"),
+		S("250 ok"), C("DATA"), S("354 go on"), DOT, CLOSE, END};
+	struct agent agent;
+	struct peer *source;
+
+	(void)state;
+	agent_init(&agent);
+	run(&agent, "away", fetched, never_answers, 75);
+	assert_int_equal(agent_status(&agent, "in_doubt"), 1);
+	let_back_off_end(&agent);
+	source = peer_start(fetched_and_deleted, PEER_LISTEN);
+	agent_configure(&agent,
+		"destinations:\n  away: {maildir: %s/home}\n"
+		"defaults: {tls: none, user: anna, password: secret, after_delivery: delete}\n"
+		"mailboxes:\n  - {name: isp, pop3: \"127.0.0.1:%u\", deliver_to: away}\n",
+		agent.dir, source->port);
+	agent_expect(&agent, 0, "run");
+	peer_finish(source);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	agent_done(&agent);
+}
+
 /* A destination that has vanished from deliver_to, but not from the configuration, gets what is still open for it, and nothing new. */
 static void what_is_open_goes_where_it_was_meant_for(void **state)
 {
@@ -304,6 +329,7 @@ int main(void)
 		cmocka_unit_test(mail_that_comes_while_one_rests),
 		cmocka_unit_test(nobody_is_asked_for_mail_that_cannot_be_delivered),
 		cmocka_unit_test(a_named_mailbox_tries_at_once),
+		cmocka_unit_test(a_maildir_in_the_place_of_a_server_knows_nothing_of_its_doubts),
 		cmocka_unit_test(what_is_open_goes_where_it_was_meant_for),
 		cmocka_unit_test(a_renamed_destination_gets_what_is_open),
 		cmocka_unit_test(a_removed_destination),

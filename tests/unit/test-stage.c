@@ -62,7 +62,7 @@ static void deferred_by_the_slow_clock_until_held(void **ctx)
 
 	(void)ctx;
 	for (unsigned attempts = 1; now - NOW <= DEFERRED_MAX_S; attempts++) {
-		delivery_intend(&delivery, now, now);
+		delivery_intend(&delivery, now, now, 0);
 		delivery_defer(&delivery, now);
 		assert_int_equal(delivery.status, DELIVERY_DEFERRED);
 		assert_int_equal(delivery.attempts, attempts);
@@ -71,7 +71,7 @@ static void deferred_by_the_slow_clock_until_held(void **ctx)
 		assert_true(delivery_is_due(&delivery, delivery.next_try));
 		now = delivery.next_try;
 	}
-	delivery_intend(&delivery, now, now);
+	delivery_intend(&delivery, now, now, 0);
 	delivery_defer(&delivery, now);
 	assert_int_equal(delivery.status, DELIVERY_HELD);
 	assert_int_equal(delivery.held_at, now);
@@ -92,7 +92,7 @@ static void held_is_tried_five_times(void **ctx)
 		assert_false(delivery_is_due(&delivery, delivery.next_try - 1));
 		assert_true(delivery_is_due(&delivery, delivery.next_try));
 		now = delivery.next_try;
-		delivery_intend(&delivery, now, now);
+		delivery_intend(&delivery, now, now, 0);
 		/* A temporary answer does not make it less held. */
 		if (try % 2 == 0)
 			delivery_hold(&delivery, now);
@@ -139,7 +139,7 @@ static void rounds_in_doubt(void **ctx)
 		struct delivery_row delivery = {.status = DELIVERY_OPEN};
 
 		for (const char *event = cases[i].events; *event != '\0'; event++) {
-			delivery_intend(&delivery, NOW, NOW);
+			delivery_intend(&delivery, NOW, NOW, 0);
 			assert_int_equal(delivery.status, DELIVERY_INTENT);
 			if (*event == 'd')
 				delivery_doubt(&delivery, NOW);
@@ -179,7 +179,7 @@ static void taken_back_as_before(void **ctx)
 	struct delivery_row held = {.status = DELIVERY_HELD, .held_at = NOW, .held_tries = 1, .next_try = NOW + HOUR};
 
 	(void)ctx;
-	delivery_intend(&held, NOW + HOUR, NOW + HOUR);
+	delivery_intend(&held, NOW + HOUR, NOW + HOUR, 0);
 	delivery_retract(&held);
 	assert_int_equal(held.status, DELIVERY_HELD);
 	assert_int_equal(held.held_tries, 1);

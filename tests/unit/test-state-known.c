@@ -159,6 +159,28 @@ static void doubts_of_two_sessions_come_one_by_one(void **ctx)
 	assert_int_equal(item.held_back, 0);
 }
 
+/* A Maildir that never had the file cannot tell from its absence that it was delivered. */
+static void what_was_in_doubt_elsewhere_is_too_old_to_tell(void **ctx)
+{
+	static const struct {
+		int64_t then, now;
+		bool tells;
+	} cases[] = {{7, 7, true}, {0, 7, true}, {7, 0, true}, {7, 8, false}, {1, 8, false}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fixture *f = *ctx;
+		uint64_t first = plan_uids(f, 1, 1, 4);
+
+		f->targets[2].place = cases[i].then;
+		assert_int_equal(intend(f, first, 4, 1), 0);
+		f->targets[2].place = cases[i].now;
+		assert_int_equal(due_item(f, first).doubtful, 4);
+		assert_int_equal(due_item(f, first).intent_age_s < 35 * HOUR, cases[i].tells);
+		end(ctx);
+		begin(ctx);
+	}
+}
+
 static void three_crashes_in_doubt_are_enough(void **ctx)
 {
 	struct fixture *f = *ctx;
@@ -375,6 +397,7 @@ int main(void)
 		FIXTURE_TEST(in_doubt_is_due_at_once),
 		FIXTURE_TEST(an_older_doubt_stays_one),
 		FIXTURE_TEST(doubts_of_two_sessions_come_one_by_one),
+		FIXTURE_TEST(what_was_in_doubt_elsewhere_is_too_old_to_tell),
 		FIXTURE_TEST(three_crashes_in_doubt_are_enough),
 		FIXTURE_TEST(owed_disposals_come_too),
 		FIXTURE_TEST(when_a_complete_listing_is_due),
