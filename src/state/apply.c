@@ -122,8 +122,8 @@ static int judge(struct step *step, struct delivery_row *delivery, struct error 
 			break;
 		delivery_doubt(delivery, step->now);
 		return 0;
-	case VERDICT_RETRACTED:
-		if (!intended)
+	case VERDICT_RETRACTED: /* or of an older round, by a destination that knows that it has not got it */
+		if (!intended && (delivery->doubts == 0 || delivery_is_settled(delivery)))
 			break;
 		delivery_retract(delivery);
 		return 0;

@@ -132,7 +132,19 @@ int transfer_unfetched(struct transfer *transfer, const struct plan_item *item, 
 	return report_unfetched(transfer->session, item, why, err);
 }
 
-/* Asks the destinations that can tell. What is found there is recorded as accepted and need not be fetched again; what is not is delivered anew. */
+/* What is found there is recorded as accepted, what is not as never intended: the next intent is the first again, and a doubt that it leaves behind its own. */
+static int report_resolved(struct session *session, const struct plan_item *item, unsigned target, bool delivered, struct error *err)
+{
+	static const char found[] = "found after an interrupted session";
+	struct record record = {.kind = REC_OUTCOME, .id = item->id, .index = target};
+
+	record.verdict = delivered ? VERDICT_ACCEPTED : VERDICT_RETRACTED;
+	if (delivered)
+		record_set_text(&record, found, strlen(found));
+	return channel_send(session->channel, &record, NULL, 0, err);
+}
+
+/* Asks the destinations that can tell. What is found there need not be fetched again; what is not is delivered anew. */
 int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct error *err)
 {
 	struct session *session = transfer->session;
@@ -142,7 +154,6 @@ int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct e
 		struct outlet *outlet = &session->outlets[job->targets[i].dest];
 		struct delivery delivery = {
 			.target = i, .recipient = job->targets[i].recipient, .intent_at = item->intent_at, .intent_age_s = item->intent_age_s};
-		struct record record = {.kind = REC_OUTCOME, .id = item->id, .index = i, .verdict = VERDICT_ACCEPTED};
 		enum resolution resolution = RESOLVED_UNKNOWN;
 		struct error lost;
 
@@ -154,13 +165,12 @@ int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct e
 			outlet_lost(outlet, &lost);
 			continue;
 		}
-		if (resolution == RESOLVED_ABSENT)
-			item->doubtful &= ~(UINT64_C(1) << i);
-		if (resolution != RESOLVED_DELIVERED)
+		if (resolution == RESOLVED_UNKNOWN)
 			continue;
-		item->open &= ~(UINT64_C(1) << i);
-		record_set_text(&record, "found after an interrupted session", 34);
-		if (channel_send(session->channel, &record, NULL, 0, err) < 0)
+		item->doubtful &= ~(UINT64_C(1) << i);
+		if (resolution == RESOLVED_DELIVERED)
+			item->open &= ~(UINT64_C(1) << i);
+		if (report_resolved(session, item, i, resolution == RESOLVED_DELIVERED, err) < 0)
 			return -1;
 	}
 	/* What is left to do with it rests on these outcomes, so they are made durable first; this happens once per message and crash. */

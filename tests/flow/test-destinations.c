@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -208,6 +209,36 @@ static void a_maildir_in_the_place_of_a_server_knows_nothing_of_its_doubts(void 
 	agent_done(&agent);
 }
 
+/* What a Maildir has not got, though it was intended, is as if it never had been: a second round that comes to nothing leaves no doubt behind, which would
+ * be taken for a delivery once somebody makes room in tmp/. */
+static void a_maildir_ends_a_doubt(void **state)
+{
+	static const struct step breaks_off[] = {PLAY(lists_one), C("RETR 1"), CLOSE, END};
+	char new_directory[sizeof(((struct agent *)0)->dir) + sizeof("/home/new")], *remove_drafts;
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run(&agent, "home", breaks_off, NULL, 75);
+	agent_change_state(&agent, "UPDATE delivery SET status = 2, intent_at = 1, intent_clock = 1;"
+				   "UPDATE message SET stage = 3, hash = zeroblob(32), attempts = 0, next_try = 0;"
+				   "UPDATE mailbox SET retry_at = 0, failures = 0");
+	assert_int_equal(agent_status(&agent, "in_doubt"), 1);
+	snprintf(new_directory, sizeof(new_directory), "%s/home/new", agent.dir);
+	assert_int_equal(chmod(new_directory, 0500), 0);
+	run(&agent, "home", fetched, NULL, 75);
+	assert_int_equal(agent_status(&agent, "in_doubt"), 0);
+	assert_int_equal(agent_mail(&agent, "tmp", NULL), 1);
+	remove_drafts = xasprintf("rm %s/home/tmp/*", agent.dir);
+	assert_int_equal(system(remove_drafts), 0);
+	free(remove_drafts);
+	assert_int_equal(chmod(new_directory, 0700), 0);
+	let_back_off_end(&agent);
+	run(&agent, "home", fetched_and_deleted, NULL, 0);
+	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
+	agent_done(&agent);
+}
+
 /* A destination that has vanished from deliver_to, but not from the configuration, gets what is still open for it, and nothing new. */
 static void what_is_open_goes_where_it_was_meant_for(void **state)
 {
@@ -330,6 +361,7 @@ int main(void)
 		cmocka_unit_test(nobody_is_asked_for_mail_that_cannot_be_delivered),
 		cmocka_unit_test(a_named_mailbox_tries_at_once),
 		cmocka_unit_test(a_maildir_in_the_place_of_a_server_knows_nothing_of_its_doubts),
+		cmocka_unit_test(a_maildir_ends_a_doubt),
 		cmocka_unit_test(what_is_open_goes_where_it_was_meant_for),
 		cmocka_unit_test(a_renamed_destination_gets_what_is_open),
 		cmocka_unit_test(a_removed_destination),
