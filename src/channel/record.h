@@ -23,7 +23,7 @@ enum record_kind {
 	/* answers to the requests below */
 	REC_KNOWN, /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if REC_MATCH is to be asked before open ones are delivered */
 	REC_PLANNED, /* to REC_PLAN; id: of the first new message, the others follow on; count: 1 if REC_MATCH is to be asked before they are delivered;
-	              * code: enum recognition of all of them */
+	              * code: enum recognition of all of them; index: 1 if some were known and begun before, so that what is due has to be asked for again */
 	REC_CONNECTED, /* to REC_CONNECT; fd; text: the address reached */
 	REC_FILE,      /* to REC_WANT_FILE; fd: an unnamed file in the state directory */
 	REC_STARTED,   /* to REC_RUN; fd: the program's stderr, to read until its end */

@@ -31,6 +31,7 @@ struct planting {
 	int64_t now, first_id, next_id;
 	int64_t least_s; /* clock.h; what left is kept for so long, however the wall clock jumps */
 	enum recognition recognition;
+	bool inherited; /* some of the new messages go on with deliveries that were begun before */
 };
 
 /* What follows the entry, or NULL if it is cut short. */
@@ -214,8 +215,8 @@ static int find_predecessor(struct state *state, const struct planting *planting
 	return sqlite3_column_int(row, 1) == STAGE_GONE && (expired || sqlite3_column_int(row, 3) != 0);
 }
 
-/* What was already done for the old one counts for the new one: no second copy where it was accepted, doubts stay doubts, and held stays held. Should
- * the worker, which cannot know, intend it where it was accepted, that is refused as a lie, and the next session gets it right. */
+/* What was already done for the old one counts for the new one: no second copy where it was accepted, doubts stay doubts, and held stays held. The worker,
+ * which cannot know, is told to ask again. */
 static int replace_predecessor(
 	struct state *state, struct planting *planting, const struct entry *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
 {
@@ -230,8 +231,11 @@ static int replace_predecessor(
 	if (sql_run(state, err, "UPDATE message SET epoch = " EPOCH_ASIDE " WHERE id = ?1", SQL_NUMBER(old_id)) < 0 ||
 		insert_message(state, planting, entry, key_hash, err) <= 0)
 		return -1;
-	if (touched && !entry->head.baseline && message_inherit(state, old_id, planting->next_id - 1, err) < 0)
-		return -1;
+	if (touched && !entry->head.baseline) {
+		if (message_inherit(state, old_id, planting->next_id - 1, err) < 0)
+			return -1;
+		planting->inherited = true;
+	}
 	return sql_run(state, err, "DELETE FROM message WHERE id = ?1", SQL_NUMBER(old_id));
 }
 
@@ -481,6 +485,7 @@ int state_plan(struct state *state, int64_t folder_id, const struct record *reco
 	*ret_planned = (struct planned){
 		.first_id = (uint64_t)planting.first_id,
 		.recognition = planting.recognition,
+		.inherited = planting.inherited,
 		.renumberings = planting.folder.renumberings,
 		.became_unstable = planting.folder.protocol == PROTOCOL_IMAP && record->uidvalidity == 0 && before != 0,
 	};

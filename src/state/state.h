@@ -124,6 +124,7 @@ struct planned {
 	uint64_t first_id;
 	enum recognition recognition; /* of the new messages */
 	unsigned renumberings;        /* changes of UIDVALIDITY, as policy/renumbering.h counts them */
+	bool inherited;               /* some were known and begun before: state_known tells what is due of them */
 	bool became_unstable;         /* the server has begun to name no UIDVALIDITY */
 };
 int state_plan(struct state *state, int64_t folder_id, const struct record *record, const void *plan, size_t len, const struct state_target *targets,

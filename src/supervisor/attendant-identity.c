@@ -153,6 +153,7 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 	answer.id = planned.first_id;
 	answer.code = planned.recognition;
 	answer.count = unmatched;
+	answer.index = planned.inherited;
 	attendant_send(attendant, &answer, NULL, 0);
 	return 0;
 }

@@ -223,6 +223,7 @@ static int record_plan(struct view *view, bool complete, struct session *session
 		return -1;
 	result = channel_call(session->channel, &request, &fd, 1, REC_PLANNED, &answer, NULL, 0, err);
 	fs_close(fd);
+	view->plan->outdated = result == 0 && answer.index != 0;
 	for (size_t i = 0; result == 0 && i < view->entry_count; i++) {
 		struct plan_item *item = &view->plan->items[i];
 
@@ -456,7 +457,7 @@ int plan_make(struct plan *plan, struct session *session, const char *folder, un
 		count_work(plan, session->job);
 	}
 	close_view(&view);
-	return result;
+	return result == 0 && plan->outdated ? plan_refresh(plan, session, err) : result;
 }
 
 void plan_done(struct plan *plan)

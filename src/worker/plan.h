@@ -42,7 +42,8 @@ struct plan {
 	uint32_t old;    /* of them: those that were there before, as far as the listing that rode with SELECT tells */
 	uint64_t uidvalidity;
 	unsigned folder_index;
-	bool match; /* as of the items that were open before */
+	bool match;    /* as of the items that were open before */
+	bool outdated; /* some of the new messages are not as new as they look: ask again what is due */
 	size_t new_count, baseline_count;
 };
 

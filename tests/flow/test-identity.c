@@ -532,6 +532,28 @@ static void a_deleted_uid_that_comes_back(void **state)
 	comes_back(SIZE + 9, 9, true);
 }
 
+/* Its delivery was interrupted, a server lost it from its listing, and has it back. What was interrupted is asked of the Maildir all the same. */
+static void one_in_doubt_that_vanishes_and_comes_back(void **state)
+{
+	struct script *script = &(struct script){0};
+	struct agent agent;
+
+	(void)state;
+	begin(&agent, script, 1, 1);
+	agent_change_state(
+		&agent, "UPDATE delivery SET status = 2; UPDATE message SET stage = 3, delivered_at = 0"); /* killed after it was moved to new/ */
+	opens(script, 0, "7", 2);
+	leaves(script);
+	run(&agent, script, "keep", 0, 1);
+	opens(script, 1, "7", 2);
+	lists(script, 0, 1, 1);
+	leaves(script);
+	run(&agent, script, "keep", 0, 1);
+	assert_int_equal(agent_status(&agent, "in_doubt"), 0);
+	assert_int_equal(agent_status(&agent, "hauled"), 1);
+	agent_done(&agent);
+}
+
 /* Before we saw it go, its UID means another message. */
 static void a_kept_uid_with_other_content(void **state)
 {
@@ -684,6 +706,7 @@ int main(void)
 		cmocka_unit_test(the_third_uidvalidity_of_a_day_stops),
 		cmocka_unit_test(without_uidvalidity_every_run_recognises),
 		cmocka_unit_test(a_deleted_uid_that_comes_back),
+		cmocka_unit_test(one_in_doubt_that_vanishes_and_comes_back),
 		cmocka_unit_test(a_kept_uid_with_other_content),
 		cmocka_unit_test(a_uid_that_becomes_visible_late),
 		cmocka_unit_test(senseless_uids_are_left_out),
