@@ -68,6 +68,7 @@ struct pop3 {
 
 	uint64_t *deleted; /* ids whose DELE got +OK; they are gone for good only once QUIT has got one */
 	size_t deleted_count, deleted_cap;
+	struct error refused; /* the first DELE that was refused since the last settle */
 	size_t disposed_next; /* the next of them that disposed() hands out */
 	bool confirmed;       /* QUIT was answered with +OK */
 };

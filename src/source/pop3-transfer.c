@@ -243,6 +243,8 @@ static int take_reply(struct pop3 *pop3, struct pop3_command *command, struct er
 		pop3_fail(&command->haul->error, ERR_TEMP, SCOPE_MESSAGE, &reply, "server did not hand the message out");
 	else if (reply.status == POP3_OK)
 		remember_deleted(pop3, command->id);
+	else if (pop3->refused.kind == ERR_NONE)
+		pop3_fail(&pop3->refused, ERR_REFUSED, SCOPE_FOLDER, &reply, "server refused to delete a message that was delivered");
 	return finish(pop3, command, err);
 }
 
@@ -328,7 +330,14 @@ int pop3_settle(struct source *source, struct error *err)
 
 	if (pop3_flush(source, err) < 0)
 		return -1;
-	return drain(pop3, &pop3->undeleted, err) < 0 ? pop3_lose(pop3) : 0;
+	if (drain(pop3, &pop3->undeleted, err) < 0)
+		return pop3_lose(pop3);
+	if (pop3->refused.kind == ERR_NONE)
+		return 0;
+	if (err != NULL)
+		*err = pop3->refused;
+	pop3->refused = (struct error){0};
+	return -1;
 }
 
 int pop3_disposed(struct source *source, uint64_t *ret_id)
