@@ -128,8 +128,8 @@ struct known_header {
 	uint8_t first_run;     /* nothing was ever planned here: first_run of the configuration applies */
 	uint8_t want_complete; /* a listing of everything is due: counts disagree, or a day has passed */
 	uint8_t renumbered;    /* another UIDVALIDITY than before, or none that could tell: whatever is listed has a new number */
-	uint8_t reserved[1];
-	uint32_t folders_len; /* bytes of names */
+	uint8_t held_now;      /* some deliveries are held from here on: their third round in doubt ended in a crash, and nobody has said so yet */
+	uint32_t folders_len;  /* bytes of names */
 };
 struct known_item {
 	uint64_t id, size;

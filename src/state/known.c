@@ -252,6 +252,7 @@ static int collect(
 		qsort(known->items.data, known->header.item_count, sizeof(struct known_item), compare_id);
 	if (known->has_exhausted && hold_exhausted(state, folder->id, known->now, err) < 0)
 		return -1;
+	known->header.held_now = known->has_exhausted;
 	if (wish != KNOWN_ITEMS && (wish == KNOWN_ALL_KEYS || known->header.want_complete || known->header.first_run))
 		return add_keys(state, known, folder, err);
 	return 0;

@@ -244,6 +244,9 @@ static int ask_known(struct plan *plan, struct session *session, unsigned flags,
 	if (channel_call(session->channel, &request, NULL, 0, REC_KNOWN, &answer, &fd, 1, err) < 0 || known_open(&plan->known, fd, err) < 0)
 		return -1;
 	plan->match = answer.count != 0;
+	if (plan->known.header->held_now != 0)
+		log_say(&session->log, LEVEL_WARNING, "held",
+			"what was sent three times and never answered is held, since it may have arrived each time; \"mailhaul held\" knows more");
 	return 0;
 }
 

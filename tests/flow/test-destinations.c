@@ -209,6 +209,26 @@ static void a_maildir_in_the_place_of_a_server_knows_nothing_of_its_doubts(void 
 	agent_done(&agent);
 }
 
+/* Killed in the third round in doubt, so that nobody could say then that it is held from here on. */
+static void what_three_crashes_held_is_said_once(void **state)
+{
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	run(&agent, "away", not_fetched, is_down, 75);
+	let_back_off_end(&agent);
+	agent_change_state(&agent, "UPDATE delivery SET status = 2, doubts = 2, intent_at = 1;"
+				   "UPDATE message SET stage = 3, hash = zeroblob(32)");
+	run(&agent, "away", not_fetched, NULL, 0);
+	assert_true(agent_said(&agent, "event=held"));
+	assert_true(agent_said(&agent, "mailhaul held"));
+	assert_int_equal(agent_status(&agent, "held"), 1);
+	run(&agent, "away", not_fetched, NULL, 0);
+	assert_string_equal(str_text(&agent.err), "");
+	agent_done(&agent);
+}
+
 /* What a Maildir has not got, though it was intended, is as if it never had been: a second round that comes to nothing leaves no doubt behind, which would
  * be taken for a delivery once somebody makes room in tmp/. */
 static void a_maildir_ends_a_doubt(void **state)
@@ -361,6 +381,7 @@ int main(void)
 		cmocka_unit_test(nobody_is_asked_for_mail_that_cannot_be_delivered),
 		cmocka_unit_test(a_named_mailbox_tries_at_once),
 		cmocka_unit_test(a_maildir_in_the_place_of_a_server_knows_nothing_of_its_doubts),
+		cmocka_unit_test(what_three_crashes_held_is_said_once),
 		cmocka_unit_test(a_maildir_ends_a_doubt),
 		cmocka_unit_test(what_is_open_goes_where_it_was_meant_for),
 		cmocka_unit_test(a_renamed_destination_gets_what_is_open),
