@@ -1,5 +1,5 @@
 /* plan.h - what is to be done in one folder: one listing against what is known, recorded before it is used. RFC 9051 2.3.1.1, RFC 1939 7.
- * Invariant: a plan that plan_make returns is durable; every message in it has a row that says open. */
+ * Invariant: a plan that plan_make returns is recorded, and is on disk before anything that rests on it; every message in it has a row that says open. */
 #ifndef MAILHAUL_WORKER_PLAN_H
 #define MAILHAUL_WORKER_PLAN_H
 

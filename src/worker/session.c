@@ -108,7 +108,7 @@ static int haul_folder(struct session *session, const char *folder, unsigned ind
 	struct plan plan;
 	int result;
 
-	result = plan_make(&plan, session, folder, index, true, err); /* one listing against what is known; durable before it is used */
+	result = plan_make(&plan, session, folder, index, true, err); /* one listing against what is known; recorded before it is used */
 	session->found += plan.new_count;
 	if (result == 0)
 		result = recognize_run(&plan, session, err); /* after a renumbering: what of it was hauled before? */
@@ -169,7 +169,7 @@ static int record_disposed(struct session *session, struct error *err)
 	while (source_disposed(session->source, &record.id) > 0)
 		if (channel_send(session->channel, &record, NULL, 0, err) < 0)
 			return -1;
-	return channel_settle(session->channel, err);
+	return 0;
 }
 
 /* For the next session with this server, of whatever mailbox. */

@@ -59,6 +59,7 @@ int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct
 {
 	struct session *session = transfer->session;
 	struct haul *haul = delivery->haul;
+	const struct plan_item *item = haul->origin;
 	bool accepted = delivery->verdict == VERDICT_ACCEPTED;
 	const char *text = accepted ? delivery->reply : delivery->error.text;
 	struct record record = {
@@ -88,6 +89,10 @@ int transfer_settle(struct transfer *transfer, struct delivery *delivery, struct
 	transfer->done_bytes += haul->announced;
 	transfer->loaded.count--;
 	transfer->loaded.bytes -= haul->announced;
+	if (!haul->disposable || item->dispose == DISPOSE_KEEP) { /* nothing rests on the acknowledgement */
+		haul_free(haul);
+		return 0;
+	}
 	message_free(haul->message);
 	haul->message = NULL;
 	STAILQ_INSERT_TAIL(&transfer->recorded, haul, next);

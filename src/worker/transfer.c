@@ -192,7 +192,7 @@ static int dispose(struct transfer *transfer, bool *moved, struct error *err)
 
 		*moved = true;
 		STAILQ_REMOVE_HEAD(&transfer->recorded, next);
-		if (haul->disposable && item->dispose != DISPOSE_KEEP && !transfer->source_lost) {
+		if (!transfer->source_lost) {
 			/* The promise rests on this line: the source is touched only after the outcome is on disk. */
 			assert(haul->stage == HAUL_RECORDED && channel_is_durable(session->channel, haul->seq));
 			result = transfer_dispose(transfer, item, err);
@@ -366,8 +366,6 @@ int transfer_run(struct plan *plan, struct session *session, struct error *err)
 	}
 	if (result == 0 && !transfer.source_lost && finish_disposals(&transfer, &transfer.source_error) < 0)
 		transfer.source_lost = true;
-	if (result == 0)
-		result = channel_settle(session->channel, err);
 	if (result == 0 && transfer.source_lost) {
 		*err = transfer.source_error;
 		result = -1;
