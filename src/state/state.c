@@ -61,7 +61,8 @@ static int choose_journal(struct state *state, struct error *err)
 
 		if (sql_step(state, row, err) < 0)
 			return -1;
-		if (strcmp(sql_column_text(row, 0), "wal") == 0)
+		state->has_log = strcmp(sql_column_text(row, 0), "wal") == 0;
+		if (state->has_log)
 			return 0;
 	}
 	return sql_script(state, "PRAGMA journal_mode = TRUNCATE", err);
@@ -356,7 +357,18 @@ int state_begun_anew_at(struct state *state, int64_t now, int64_t *ret_at, struc
 	return 0;
 }
 
-int state_begin(struct state *state, struct error *err)
+/* Between transactions. As a script: SQLite takes such a pragma when it is compiled, not when it is run. */
+static int set_unsynced(struct state *state, bool unsynced, struct error *err)
+{
+	if (state->unsynced == unsynced)
+		return 0;
+	if (sql_script(state, unsynced ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", err) < 0)
+		return -1;
+	state->unsynced = unsynced;
+	return 0;
+}
+
+static int begin(struct state *state, struct error *err)
 {
 	if (sql_run_values(state, err, "BEGIN IMMEDIATE", NULL, 0) < 0)
 		return -1;
@@ -366,10 +378,21 @@ int state_begin(struct state *state, struct error *err)
 	return -1;
 }
 
+int state_begin(struct state *state, struct error *err)
+{
+	return set_unsynced(state, false, err) < 0 ? -1 : begin(state, err);
+}
+
+int state_begin_unsynced(struct state *state, struct error *err)
+{
+	return set_unsynced(state, state->has_log, err) < 0 ? -1 : begin(state, err);
+}
+
 int state_commit(struct state *state, struct error *err)
 {
 	if (sql_run_values(state, err, "COMMIT", NULL, 0) < 0)
 		return -1;
+	(void)set_unsynced(state, false, NULL); /* if that fails, the next transaction does not begin */
 	state->busy_at = 0;
 	return 0;
 }
@@ -379,6 +402,7 @@ void state_rollback(struct state *state)
 	/* After some errors SQLite has done so itself. */
 	if (!sqlite3_get_autocommit(state->db))
 		sql_run_values(state, NULL, "ROLLBACK", NULL, 0);
+	(void)set_unsynced(state, false, NULL);
 	state->prints_made = false;
 	state->clock_is_loaded = false;
 }
@@ -398,6 +422,9 @@ void state_checkpoint(struct state *state)
 
 int savepoint_begin(struct state *state, struct error *err)
 {
+	/* The outermost is a transaction of its own. */
+	if (sqlite3_get_autocommit(state->db) && set_unsynced(state, false, err) < 0)
+		return -1;
 	return sql_run_values(state, err, "SAVEPOINT part", NULL, 0);
 }
 

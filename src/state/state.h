@@ -37,6 +37,8 @@ int state_begun_anew_at(struct state *state, int64_t now, int64_t *ret_at, struc
 /* Transactions: everything between is durable together, or not at all. begin may be busy. commit releases the reserve file on a full disk and
  * tries once more. A failed call inside: roll back. */
 int state_begin(struct state *state, struct error *err);
+/* For one that a power cut may take back: it is on disk with the next that is not like this, and never later than what comes after it. */
+int state_begin_unsynced(struct state *state, struct error *err);
 int state_commit(struct state *state, struct error *err);
 void state_rollback(struct state *state);
 bool state_is_short_of_room(const struct state *state); /* the reserve is spent: finish and record what is on its way, and begin nothing */

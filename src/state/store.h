@@ -36,6 +36,8 @@ struct state {
 	char installation[33];
 	int64_t busy_at;            /* when another process last stood in the way, CLOCK_MONOTONIC; 0: not since the last commit */
 	struct deadline busy_until; /* how long that may go on */
+	bool has_log;               /* write-ahead: its order is kept even where it is not synced */
+	bool unsynced;              /* the last transaction was */
 	bool prints_made;           /* match.c: the temporary index is there */
 	struct state_clock clock;   /* as it was kept last, by whomever */
 	bool clock_is_loaded;       /* clock is what the database says; not after a rollback */

@@ -147,14 +147,15 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 			"which takes "
 			"longer",
 			folder_name(attendant, request));
-	if (planned.first_id != 0 && !attendant->marked)
-		marker_write(attendant->config, attendant->service->state, clock_wall_s());
-	attendant->marked |= planned.first_id != 0;
 	answer.id = planned.first_id;
 	answer.code = planned.recognition;
 	answer.count = unmatched;
 	answer.index = planned.inherited;
 	attendant_send(attendant, &answer, NULL, 0);
+	/* The worker need not wait for it, but no intent of its own is heard before. */
+	if (planned.first_id != 0 && !attendant->marked)
+		marker_write(attendant->config, attendant->service->state, clock_wall_s());
+	attendant->marked |= planned.first_id != 0;
 	return 0;
 }
 
@@ -226,12 +227,22 @@ static int serve_judge(struct attendant *attendant, const struct record *request
 	return 0;
 }
 
+/* A plan that a power cut takes back is made again: no intent is on disk without it. But where a first run draws its line must not move. */
+static int begin(struct attendant *attendant, const struct record *request, struct error *err)
+{
+	struct state *state = attendant->service->state;
+
+	if (request->kind == REC_PLAN && attendant->mailbox->first_run.what == FIRST_RUN_ALL)
+		return state_begin_unsynced(state, err);
+	return state_begin(state, err);
+}
+
 int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err)
 {
 	if (request->kind != REC_FOLDER && attendant->service->mode != JOB_HAUL)
 		return attendant_nonsense(err, "a change while it should only look");
 	/* What was reported is part of what is known. */
-	if (ledger_commit(attendant->service->ledger, err) < 0 || state_begin(attendant->service->state, err) < 0)
+	if (ledger_commit(attendant->service->ledger, err) < 0 || begin(attendant, request, err) < 0)
 		return -1;
 	switch (request->kind) {
 	case REC_FOLDER:

@@ -28,7 +28,8 @@
 
 static int store_end(struct state *state, const struct mailbox_state *mailbox, struct attendant *attendant, struct error *err)
 {
-	if (state_begin(state, err) < 0)
+	/* Outcomes are in the ledger; this tells how things stand, and may be a session behind after a power cut. */
+	if (state_begin_unsynced(state, err) < 0)
 		return -1;
 	if (state_mailbox_store(state, mailbox, err) == 0 &&
 		(attendant == NULL ||

@@ -379,6 +379,46 @@ static void settings_are_the_durable_ones(void **ctx)
 	state_close(state);
 }
 
+static int64_t synchronous(struct state *state)
+{
+	sqlite3_stmt *row;
+	int64_t value;
+
+	assert_int_equal(sqlite3_prepare_v2(state->db, "PRAGMA synchronous", -1, &row, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+	value = sqlite3_column_int64(row, 0);
+	sqlite3_finalize(row);
+	return value;
+}
+
+/* However it ends, what comes behind one that need not be synced is. */
+static void only_what_says_so_is_not_synced(void **ctx)
+{
+	struct room *room = *ctx;
+	struct state *state = open_state(room), *other = open_state(room);
+
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(state_begin_unsynced(state, &room->error), 0);
+		assert_int_equal(synchronous(state), 1);
+		assert_int_equal(state_commit(state, &room->error), 0);
+		assert_int_equal(synchronous(state), 2);
+		assert_int_equal(state_begin(state, &room->error), 0);
+		assert_int_equal(synchronous(state), 2);
+		assert_int_equal(state_commit(state, &room->error), 0);
+	}
+	assert_int_equal(state_begin_unsynced(state, &room->error), 0);
+	state_rollback(state);
+	assert_int_equal(synchronous(state), 2);
+	assert_int_equal(state_begin(other, &room->error), 0);
+	assert_int_equal(state_begin_unsynced(state, &room->error), -1);
+	assert_int_equal(state_commit(other, &room->error), 0);
+	assert_int_equal(state_begin(state, &room->error), 0);
+	assert_int_equal(synchronous(state), 2);
+	assert_int_equal(state_commit(state, &room->error), 0);
+	state_close(other);
+	state_close(state);
+}
+
 static void two_at_once(void **ctx)
 {
 	struct room *room = *ctx;
@@ -458,6 +498,7 @@ int main(void)
 		ROOM_TEST(several_first_starts),
 		ROOM_TEST(damage_behind_the_head_is_found_by_the_check),
 		ROOM_TEST(settings_are_the_durable_ones),
+		ROOM_TEST(only_what_says_so_is_not_synced),
 		ROOM_TEST(two_at_once),
 		ROOM_TEST(rolled_back_is_as_before),
 		ROOM_TEST(killed_after_commit_loses_nothing),
