@@ -42,6 +42,9 @@ mutations() {
   mutate state-not-synchronous src/state/state.c \
     'PRAGMA synchronous = FULL;' 'PRAGMA synchronous = OFF;' \
     tests/unit/test-state "$POWER_CUT"
+  mutate intents-not-synced src/supervisor/ledger.c \
+    'state_begin(ledger->state, err)' 'state_begin_unsynced(ledger->state, err)' \
+    "$POWER_CUT"
   mutate no-sync-of-parents src/base/fs.c \
     'fsync(parent);' '' \
     tests/unit/test-state "$POWER_CUT"
