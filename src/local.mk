@@ -268,6 +268,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/service.c \
 	src/supervisor/supervisor.c \
 	src/supervisor/supervisor.h \
+	src/supervisor/timetable.c \
+	src/supervisor/timetable.h \
 	src/supervisor/visitor.c \
 	src/supervisor/visitor.h \
 	src/worker/idle.c \
