@@ -16,13 +16,14 @@ struct host_facts {
 	uint32_t before, after; /* capabilities before and after login: bits of the protocol's own, which never change their meaning */
 	uint32_t mechanisms;    /* offered before login, as in sasl.h */
 	enum login_boundary boundary;
-	uint32_t idle_s; /* IMAP: for how long a connection may be silent and live, as far as is known; 0: nothing was learned */
+	uint32_t login_delay_s; /* POP3: what has to lie between two logins; 0: the server does not say */
+	uint32_t idle_s;        /* IMAP: for how long a connection may be silent and live, as far as is known; 0: nothing was learned */
 };
 
 static inline bool host_facts_equal(const struct host_facts *a, const struct host_facts *b)
 {
 	return a->known == b->known && a->before == b->before && a->after == b->after && a->mechanisms == b->mechanisms &&
-	       a->boundary == b->boundary && a->idle_s == b->idle_s;
+	       a->boundary == b->boundary && a->login_delay_s == b->login_delay_s && a->idle_s == b->idle_s;
 }
 
 /* What a folder looks like as long as there is nothing to do in it. */

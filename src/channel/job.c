@@ -36,6 +36,7 @@ static void encode_facts(struct str *out, const struct job *job)
 	encode_u32(out, host->mechanisms);
 	encode_u32(out, host->boundary);
 	encode_u32(out, host->idle_s);
+	encode_u32(out, host->login_delay_s);
 	encode_u32(out, job->folder_facts != NULL);
 	for (unsigned i = 0; job->folder_facts != NULL && i < folder_count(job); i++) {
 		const struct folder_facts *folder = &job->folder_facts[i];
@@ -127,7 +128,7 @@ static bool decode_facts(struct decoder *in, struct job *job)
 
 	if (!decode_bool(in, &host->known) || !decode_u32(in, UINT32_MAX, &host->before) || !decode_u32(in, UINT32_MAX, &host->after) ||
 		!decode_u32(in, UINT32_MAX, &host->mechanisms) || !decode_u32(in, BOUNDARY_UNSAFE, &boundary) ||
-		!decode_u32(in, UINT32_MAX, &host->idle_s) || !decode_bool(in, &has_folders))
+		!decode_u32(in, UINT32_MAX, &host->idle_s) || !decode_u32(in, UINT32_MAX, &host->login_delay_s) || !decode_bool(in, &has_folders))
 		return false;
 	host->boundary = boundary;
 	if (!has_folders)

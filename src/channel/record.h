@@ -57,8 +57,9 @@ enum record_kind {
 	REC_PROGRESS, /* id: message done so far; count: of so many; size: bytes so far; when: bytes in all */
 	REC_REPORT,   /* check and list: index: enum report; text */
 	REC_TRACE,    /* index: '<' or '>'; text: one line of the wire, secrets masked */
-	REC_HOST, /* what was learned of the source's server: code, index, count, targets, verdict, size: known, before, after, mechanisms, boundary, idle_s;
-	               * from one that waits also the sign that it is alive */
+	/* what was learned of the source's server: code, index, count, targets, verdict, size, when: known, before, after, mechanisms, boundary, idle_s,
+	 * login_delay_s; from one that waits also the sign that it is alive */
+	REC_HOST,
 	REC_BUSY, /* the wait is over, there may be mail */
 	REC_END,  /* the session is over: error (ERR_NONE: well), scope, code, text */
 };

@@ -80,6 +80,21 @@ static bool take_message_number(const char *line, size_t len, size_t *at, uint32
 	return true;
 }
 
+uint32_t pop3_login_delay(const char *line, size_t len)
+{
+	enum { NAME_LEN = 12, DAY_S = 86400 };
+	size_t digits = 0;
+	unsigned long long seconds;
+
+	if (!pop3_capa_is(line, len, "LOGIN-DELAY") || len <= NAME_LEN)
+		return 0;
+	while (NAME_LEN + digits < len && line[NAME_LEN + digits] != ' ') /* "USER" may follow: after the login it may be another */
+		digits++;
+	if (!parse_u64(line + NAME_LEN, digits, UINT32_MAX, &seconds))
+		return 0;
+	return seconds < DAY_S ? (uint32_t)seconds : DAY_S; /* one that wants more would be polled never */
+}
+
 bool pop3_stat_parse(const char *text, size_t len, uint32_t *ret_count)
 {
 	unsigned long long count, size;

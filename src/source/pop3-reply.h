@@ -29,6 +29,9 @@ struct pop3_reply pop3_reply_parse(const char *line, size_t len);
 /* A line of CAPA's answer: does it announce this capability, with or without parameters? RFC 2449 5. */
 bool pop3_capa_is(const char *line, size_t len, const char *capability);
 
+/* A line of CAPA's answer: the seconds that have to lie between two logins, at most a day; 0: it is about something else. RFC 2449 6.5. */
+uint32_t pop3_login_delay(const char *line, size_t len);
+
 /* Text of STAT's answer: "2 320". False: anything else. What stands behind a second space is ignored, as RFC 1939 5 asks. */
 bool pop3_stat_parse(const char *text, size_t len, uint32_t *ret_count);
 /* A line of LIST's answer: "1 120". False: no such line, or a number that cannot be a message's: 0, negative, above 32 bits. */

@@ -43,10 +43,11 @@ struct pop3_ahead {
 struct pop3 {
 	struct source source;
 	const struct source_context *context;
-	struct secret *secret; /* NULL after login */
-	bool pipelining;       /* the server takes commands before it has answered earlier ones (RFC 2449 6.6) */
-	unsigned offered;      /* SASL mechanisms of CAPA (sasl_offer_list) */
-	bool known;            /* what the server can do was known before we asked */
+	struct secret *secret;  /* NULL after login */
+	bool pipelining;        /* the server takes commands before it has answered earlier ones (RFC 2449 6.6) */
+	unsigned offered;       /* SASL mechanisms of CAPA (sasl_offer_list) */
+	uint32_t login_delay_s; /* as the server has announced it last */
+	bool known;             /* what the server can do was known before we asked */
 	struct pop3_ahead ahead;
 	struct str uidl;  /* the answer to UIDL, if it has come before anybody wanted its lines; each ends with CRLF */
 	size_t uidl_line; /* bytes of its last line, until that is complete */

@@ -92,6 +92,7 @@ int pop3_ask_capabilities(struct pop3 *pop3, struct error *err)
 
 	pop3->pipelining = false;
 	pop3->offered = 0;
+	pop3->login_delay_s = 0;
 	wire_addf(pop3->source.wire, "CAPA\r\n");
 	if (pop3_ask(pop3, "CAPA", &reply, err) < 0)
 		return -1;
@@ -102,6 +103,8 @@ int pop3_ask_capabilities(struct pop3 *pop3, struct error *err)
 			return error_set(err, ERR_PROTO, SCOPE_MAILBOX, "server does not stop naming capabilities");
 		if (pop3_capa_is(line, len, "PIPELINING"))
 			pop3->pipelining = !pop3_goes_step_by_step(pop3);
+		if (pop3_login_delay(line, len) != 0)
+			pop3->login_delay_s = pop3_login_delay(line, len);
 		if (pop3_capa_is(line, len, "SASL"))
 			sasl_offer_list(&pop3->offered, line + strlen("SASL"), len - strlen("SASL"));
 	}
@@ -147,6 +150,7 @@ static int learn_more(struct pop3 *pop3, struct error *err)
 	if (facts != NULL && !pop3->known) {
 		facts->known = true;
 		facts->after = pop3->pipelining ? POP3_CAP_PIPELINING : 0;
+		facts->login_delay_s = pop3->login_delay_s;
 	}
 	return 0;
 }

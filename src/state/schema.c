@@ -73,7 +73,8 @@ static const char *const steps[] = {
 	"CREATE TABLE host ("
 	" protocol INTEGER NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, tls INTEGER NOT NULL,"
 	" before_login INTEGER NOT NULL, after_login INTEGER NOT NULL, mechanisms INTEGER NOT NULL, learned_at INTEGER NOT NULL,"
-	" boundary INTEGER NOT NULL, boundary_at INTEGER NOT NULL, idle_s INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (protocol, host, port, tls)) "
+	" boundary INTEGER NOT NULL, boundary_at INTEGER NOT NULL, idle_s INTEGER NOT NULL DEFAULT 0,"
+	" login_delay_s INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (protocol, host, port, tls)) "
 	"WITHOUT ROWID;",
 };
 _Static_assert(ARRAY_SIZE(steps) == SCHEMA_VERSION, "one step for each version");

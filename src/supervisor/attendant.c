@@ -27,6 +27,7 @@
 /* A worker that says nothing for so long hangs: at work it reports its progress, and each single wait of its own is shorter. The longest is the timeout of a
  * server, at most an hour as configured. */
 #define SILENCE_S (2 * 3600)
+#define LOGIN_DELAY_MAX_S 86400 /* whoever runs the worker must not end the polls of a whole server */
 #define BUSY_RETRY_MS 20
 
 void attendant_send(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count)
@@ -270,6 +271,7 @@ static int take_record(struct attendant *attendant, const struct record *record,
 			.mechanisms = (uint32_t)record->targets,
 			.boundary = record->verdict,
 			.idle_s = (uint32_t)record->size,
+			.login_delay_s = record->when > 0 && record->when <= LOGIN_DELAY_MAX_S ? (uint32_t)record->when : 0,
 		};
 		break;
 	case REC_BUSY:

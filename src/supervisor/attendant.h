@@ -54,6 +54,8 @@ struct service {
 /* -1: there is none that can be used: lost, damaged, of another installation. check and list do without one that never was, and make none. */
 int service_open_state(struct service *service, bool accept_duplicates, struct error *err);
 bool service_has_state(const struct service *service); /* is there a file? */
+/* Seconds that this mailbox's provider, or its server, wants between two logins. */
+uint32_t service_login_delay_s(struct service *service, const struct mailbox_config *mailbox);
 /* It cannot go on: all sessions are killed, and the event loop ends. */
 void service_give_up(struct service *service, int exit_code);
 void service_state_failed(struct service *service, const struct error *err);

@@ -160,9 +160,10 @@ static bool is_due(struct control *control, const struct post *post, int *ret_ex
 	struct service *service = control->roster->service;
 	struct mailbox_state mailbox;
 
-	if (state_mailbox_look(service->state, post->mailbox, &mailbox, NULL) < 0 || schedule_is_due(&mailbox, false, clock_wall_s()) ||
-		credential_was_replaced(service, post->mailbox, &mailbox))
+	if (state_mailbox_look(service->state, post->mailbox, &mailbox, NULL) < 0)
 		return true;
+	if (schedule_is_due(&mailbox, false, clock_wall_s()) || credential_was_replaced(service, post->mailbox, &mailbox))
+		return schedule_pause_s(&mailbox, service_login_delay_s(service, post->mailbox), clock_wall_s()) == 0;
 	*ret_exit_code = policy_exit_code((enum error_kind)mailbox.last_error_kind, SCOPE_MAILBOX);
 	return false;
 }

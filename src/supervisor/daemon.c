@@ -209,15 +209,25 @@ static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 
 /* -- signals -- */
 
+/* A script that says so each minute would get the account locked. */
+static bool may_be_polled_now(struct daemon *daemon, struct post *post)
+{
+	struct mailbox_state mailbox;
+
+	timetable_look(daemon->service, post, &mailbox);
+	return !post->refused && schedule_pause_s(&mailbox, service_login_delay_s(daemon->service, post->mailbox), clock_wall_s()) == 0;
+}
+
 static int on_poll_now(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
 {
 	struct daemon *daemon = context;
 
 	(void)source;
 	(void)info;
-	log_say(NULL, LEVEL_INFO, "poll_now", "polling all mailboxes now, but for those whose login was refused");
+	log_say(NULL, LEVEL_INFO, "poll_now",
+		"polling all mailboxes now, but for those whose login was refused, or whose server wants more time between two");
 	for (unsigned i = 0; i < daemon->roster.count; i++)
-		if (!daemon->roster.posts[i]->refused) /* a script that says so each minute would get the account locked */
+		if (may_be_polled_now(daemon, daemon->roster.posts[i]))
 			roster_want(&daemon->roster, daemon->roster.posts[i], true);
 	roster_fill(&daemon->roster);
 	return 0;

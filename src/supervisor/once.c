@@ -64,6 +64,8 @@ static bool may_start(void *context, struct post *post)
 	if (!schedule_is_due(&mailbox, post->insistent, clock_wall_s()) && !credential_was_replaced(once->service, post->mailbox, &mailbox))
 		return refuse_turn(once, post, policy_exit_code((enum error_kind)mailbox.last_error_kind, SCOPE_MAILBOX),
 			"not tried now, because it failed before; name it on the command line to try at once");
+	if (!post->insistent && schedule_pause_s(&mailbox, service_login_delay_s(once->service, post->mailbox), clock_wall_s()) != 0)
+		return refuse_turn(once, post, EX_OK, "not polled again yet, since its server wants more time between two logins");
 	if (!post->insistent && destinations_all_rest(once->service, post->mailbox, &until))
 		return refuse_turn(once, post, EX_TEMPFAIL,
 			"not tried now, because all that it delivers to is down; name it on the command line to try at once");

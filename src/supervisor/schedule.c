@@ -25,6 +25,15 @@ bool schedule_is_due(const struct mailbox_state *mailbox, bool insistent, int64_
 	return backoff_is_over((enum backoff_clock)mailbox->clock, mailbox->retry_at, now_s);
 }
 
+uint32_t schedule_pause_s(const struct mailbox_state *mailbox, uint32_t minimum_s, int64_t now_s)
+{
+	int64_t last_s = mailbox->last_success > mailbox->last_error_at ? mailbox->last_success : mailbox->last_error_at;
+
+	if (minimum_s == 0 || last_s > now_s || now_s - last_s >= minimum_s)
+		return 0;
+	return (uint32_t)(last_s + minimum_s - now_s);
+}
+
 unsigned schedule_places(uint32_t max_workers, unsigned mailboxes)
 {
 	unsigned places = max_workers != 0 ? max_workers : mailboxes;

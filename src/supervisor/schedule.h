@@ -12,6 +12,9 @@ struct mailbox_state;
 /* For run: a back-off that is on record holds for timers and cron; whoever insists (names a mailbox, or sits at a terminal) wants it now. */
 bool schedule_is_due(const struct mailbox_state *mailbox, bool insistent, int64_t now_s);
 
+/* Seconds that are left until another login is allowed, if minimum_s have to lie between two; by the wall clock, which may have been set: no longer than that. */
+uint32_t schedule_pause_s(const struct mailbox_state *mailbox, uint32_t minimum_s, int64_t now_s);
+
 /* Workers at once: max_workers of the configuration, by default one per mailbox and at most 1000. */
 unsigned schedule_places(uint32_t max_workers, unsigned mailboxes);
 

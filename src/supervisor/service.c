@@ -12,6 +12,7 @@
 #include "supervisor/herald.h"
 #include "supervisor/progress.h"
 #include "supervisor/roster.h"
+#include "supervisor/schedule.h"
 
 bool service_has_state(const struct service *service)
 {
@@ -73,6 +74,16 @@ void service_shrink(struct service *service, unsigned calls)
 			log_say(NULL, LEVEL_INFO, "state_not_shrunk", "%s", err.text); /* it is only about room, and there is a next time */
 			return;
 		}
+}
+
+uint32_t service_login_delay_s(struct service *service, const struct mailbox_config *mailbox)
+{
+	uint32_t known_s = schedule_provider_minimum_s(mailbox);
+	struct host_facts facts = {0};
+
+	if (mailbox->protocol != PROTOCOL_POP3 || state_host_load(service->state, mailbox, clock_wall_s(), &facts, NULL) < 0)
+		return known_s;
+	return facts.login_delay_s > known_s ? facts.login_delay_s : known_s;
 }
 
 /* -- the end of it all -- */

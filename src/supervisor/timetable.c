@@ -139,12 +139,15 @@ void timetable_look(struct service *service, struct post *post, struct mailbox_s
 void timetable_first(struct timetable *timetable, struct post *post)
 {
 	struct mailbox_state mailbox;
-	int64_t now = clock_boottime_ns();
+	int64_t wait_ns, back_off_ns;
 
 	timetable_look(timetable->service, post, &mailbox);
-	if (mailbox.failures != 0 && !credential_was_replaced(timetable->service, post->mailbox, &mailbox))
-		now += left_ns((enum backoff_clock)mailbox.clock, mailbox.retry_at);
-	spread(timetable, post, now);
+	wait_ns = timetable_scaled_ns(schedule_pause_s(&mailbox, service_login_delay_s(timetable->service, post->mailbox), clock_wall_s()));
+	if (mailbox.failures != 0 && !credential_was_replaced(timetable->service, post->mailbox, &mailbox)) {
+		back_off_ns = left_ns((enum backoff_clock)mailbox.clock, mailbox.retry_at);
+		wait_ns = back_off_ns > wait_ns ? back_off_ns : wait_ns;
+	}
+	spread(timetable, post, clock_boottime_ns() + wait_ns);
 }
 
 void timetable_next(struct timetable *timetable, struct post *post, bool pushed)
@@ -156,7 +159,8 @@ void timetable_next(struct timetable *timetable, struct post *post, bool pushed)
 	past.failures = mailbox.failures;
 	past.back_off_ns = mailbox.failures != 0 ? left_ns((enum backoff_clock)mailbox.clock, mailbox.retry_at) : 0;
 	timetable_rest(timetable, post,
-		schedule_next_ns(&past, timetable_period_ns(post), timetable_scaled_ns(schedule_provider_minimum_s(post->mailbox)), random_bits()));
+		schedule_next_ns(&past, timetable_period_ns(post), timetable_scaled_ns(service_login_delay_s(timetable->service, post->mailbox)),
+			random_bits()));
 }
 
 /* -- the whole -- */

@@ -184,6 +184,7 @@ void session_report_host(const struct session *session)
 		.targets = facts->mechanisms,
 		.verdict = (uint8_t)facts->boundary,
 		.size = facts->idle_s,
+		.when = facts->login_delay_s,
 	};
 
 	if (session->repeated || !host_facts_equal(facts, &session->job->host_facts))

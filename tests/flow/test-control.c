@@ -188,6 +188,31 @@ static void what_changes_a_mailbox_has_it_alone(void **state)
 	}
 }
 
+/* Timers obey, with and without a daemon, and say nothing; a person does not have to. */
+static void a_server_that_wants_time_between_logins(void **state)
+{
+	static const struct step script[] = {S("+OK ready"), C("CAPA"), S("+OK"), S("UIDL"), S("LOGIN-DELAY 900 USER"), S("."), C("USER anna"),
+		S("+OK"), C("PASS secret"), S("+OK"), C("CAPA"), S("+OK"), S("UIDL"), S("LOGIN-DELAY 600"), S("."), PLAY(is_empty), END};
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, script, "event=session", "");
+	assert_null(peer_problem(scene.server)); /* from here on nobody listens */
+	await_status(&scene, "\"doing\":\"resting\"");
+	command(&scene, 0, "run");
+	kill(scene.daemon.pid, SIGUSR1);
+	agent_await_text(&scene.daemon, "event=poll_now");
+	command(&scene, 75, "run", "isp");
+	end(&scene);
+	command(&scene, 75, "run", "isp");
+	agent_change_state(&scene.daemon, "UPDATE mailbox SET failures = 0, last_error = '', last_error_kind = 0");
+	command(&scene, 0, "run");
+	assert_false(agent_said(&scene.command, "cannot connect"));
+	agent_change_state(&scene.daemon, "UPDATE mailbox SET last_success = last_success - 700, last_error_at = last_error_at - 700");
+	command(&scene, 75, "run");
+	assert_true(agent_said(&scene.command, "cannot connect"));
+}
+
 /* -- bad visitors -- */
 
 static int visit(const struct scene *scene)
@@ -273,6 +298,7 @@ int main(void)
 		cmocka_unit_test(what_the_daemon_does_not_serve),
 		cmocka_unit_test(a_trace_borrows_the_mailbox),
 		cmocka_unit_test(what_changes_a_mailbox_has_it_alone),
+		cmocka_unit_test(a_server_that_wants_time_between_logins),
 		cmocka_unit_test(bad_visitors_cost_nothing),
 		cmocka_unit_test(too_many_visitors),
 	};

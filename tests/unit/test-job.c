@@ -73,7 +73,13 @@ static struct job make_job(const struct config *config, const char *mailbox)
 		.destination_count = (unsigned)config->destination_count,
 		.target_count = 3,
 		.frozen = 5,
-		.host_facts = {.known = true, .before = 1, .after = UINT32_MAX, .mechanisms = 4, .boundary = BOUNDARY_UNSAFE, .idle_s = 600},
+		.host_facts = {.known = true,
+			.before = 1,
+			.after = UINT32_MAX,
+			.mechanisms = 4,
+			.boundary = BOUNDARY_UNSAFE,
+			.idle_s = 600,
+			.login_delay_s = 900},
 	};
 
 	job.folder_facts = xcalloc(strv_length(job.mailbox->folders) + 1, sizeof(*job.folder_facts));

@@ -348,12 +348,40 @@ static void the_caller_may_stop(void **state)
 	pop3_listing_free(listing);
 }
 
+static void login_delays(void **state)
+{
+	static const struct {
+		const char *line;
+		uint32_t seconds;
+	} cases[] = {
+		{"LOGIN-DELAY 900", 900},
+		{"login-delay 60 USER", 60},
+		{"LOGIN-DELAY 0", 0},
+		{"LOGIN-DELAY", 0},
+		{"LOGIN-DELAY ", 0},
+		{"LOGIN-DELAY x", 0},
+		{"LOGIN-DELAY -5", 0},
+		{"LOGIN-DELAY 5s", 0},
+		{"LOGIN-DELAYS 5", 0},
+		{"LOGIN-DELAY 100000", 86400},
+		{"LOGIN-DELAY 99999999999", 0},
+		{"UIDL", 0},
+		{"", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (pop3_login_delay(cases[i].line, strlen(cases[i].line)) != cases[i].seconds)
+			fail_msg("%s: %u", cases[i].line, pop3_login_delay(cases[i].line, strlen(cases[i].line)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replies),
 		cmocka_unit_test(truncated_replies),
 		cmocka_unit_test(capabilities),
+		cmocka_unit_test(login_delays),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(listings),
 		cmocka_unit_test(long_ids),

@@ -200,6 +200,69 @@ static void test_provider_minimum(void **unused)
 	assert_int_equal(schedule_provider_minimum_s(&mailbox), 0);
 }
 
+static void test_pauses_between_logins(void **unused)
+{
+	static const struct {
+		int64_t last_success, last_error_at;
+		uint32_t minimum_s, pause_s;
+	} cases[] = {
+		{NOW - 100, 0, 0, 0}, {NOW - 100, 0, 900, 800}, {NOW - 100, NOW - 50, 900, 850}, {NOW - 900, 0, 900, 0}, {NOW, 0, 900, 900},
+		{NOW + 5000, 0, 900, 0}, /* the clock was set back */
+		{0, 0, 900, 0},          /* never tried */
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct mailbox_state mailbox = {.last_success = cases[i].last_success, .last_error_at = cases[i].last_error_at};
+
+		assert_int_equal(schedule_pause_s(&mailbox, cases[i].minimum_s, NOW), cases[i].pause_s);
+	}
+}
+
+/* 24 hours of a provider that fails in a pattern, one letter for each attempt: works, login refused, network. How many attempts there may be follows from the
+ * back-offs (policy.h) with the least that their jitter leaves of them; at least so many show that it is not forgotten. */
+static const struct day {
+	const char *pattern;
+	int64_t period_ns, minimum_ns;
+	unsigned least, most;
+} days[] = {
+	{"l", 10 * S, 0, 5, 3 + 4},                                        /* 5 minutes, 15, an hour, then every 6 */
+	{"l", 5 * MINUTE, 15 * MINUTE, 5, 3 + 4},                          /* the delay is no more than these */
+	{"n", 10 * S, 0, 110, 3 + 180},                                    /* 10 s, 30 s, 2 minutes, then every 10, of which 8 may be left */
+	{"n", HOUR, 0, 20, 4 + 27},                                        /* after three no oftener than if it worked: 54 minutes */
+	{"wl", 10 * S, 0, 460, 2 * 280},                                   /* 5 minutes and 9 seconds for two */
+	{"wn", 5 * MINUTE, 0, 480, 2 * 310},                               /* 4.5 minutes and 8 seconds */
+	{"wn", 5 * MINUTE, 15 * MINUTE, 80, 96},                           /* each attempt may have been a login */
+	{"wwwwwwwwwwwwwwwwwwwllnnnnnnnnnnnnnnn", 5 * MINUTE, 0, 180, 420}, /* an hour and a half well, then down for two */
+	{"w", 5 * MINUTE, 0, 250, 320},
+};
+
+static void test_a_day_of_a_flaky_provider(void **unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < 20 * ARRAY_SIZE(days); i++) {
+		const struct day *day = &days[i % ARRAY_SIZE(days)];
+		const char *what = day->pattern;
+		uint64_t seed = i + 1;
+		struct schedule_past past = {0};
+		unsigned attempts = 0;
+
+		for (int64_t now = BOOT, next; now < BOOT + DAY; now = next, attempts++) {
+			enum backoff_clock clock = *what == 'l' ? BACKOFF_LOGIN : BACKOFF_NETWORK;
+			uint32_t random = next_random(&seed);
+
+			past = (struct schedule_past){
+				.started_ns = now, .ended_ns = now + S * (random % 4), .failures = *what == 'w' ? 0 : past.failures + 1};
+			past.back_off_ns = S * backoff_delay_s(clock, past.failures, next_random(&seed));
+			next = schedule_next_ns(&past, day->period_ns, day->minimum_ns, next_random(&seed));
+			assert_true(next - past.ended_ns >= day->minimum_ns);
+			what = what[1] != '\0' ? what + 1 : day->pattern;
+		}
+		if (attempts < day->least || attempts > day->most)
+			fail_msg("%s, every %lld s: %u attempts", day->pattern, (long long)(day->period_ns / S), attempts);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -210,6 +273,8 @@ int main(void)
 		cmocka_unit_test(test_a_flaky_network),
 		cmocka_unit_test(test_a_connection_that_ended),
 		cmocka_unit_test(test_starting_together),
+		cmocka_unit_test(test_pauses_between_logins),
+		cmocka_unit_test(test_a_day_of_a_flaky_provider),
 		cmocka_unit_test(test_provider_minimum),
 	};
 

@@ -143,7 +143,8 @@ static void store(struct fixture *f, const struct host_facts *facts)
 
 static void a_host_is_known_by_how_it_is_reached(void **ctx)
 {
-	const struct host_facts facts = {.known = true, .before = 1, .after = UINT32_MAX, .mechanisms = 4, .boundary = BOUNDARY_SAFE, .idle_s = 600};
+	const struct host_facts facts = {
+		.known = true, .before = 1, .after = UINT32_MAX, .mechanisms = 4, .boundary = BOUNDARY_SAFE, .idle_s = 600, .login_delay_s = 900};
 	static char elsewhere[] = "imap.other.example";
 	struct fixture *f = *ctx;
 	struct mailbox_config other;

@@ -48,7 +48,7 @@ static void fill(struct fixture *f)
 			"UPDATE message SET key_hash = zeroblob(16) WHERE folder = 9;"
 			"UPDATE delivery SET reply = x'000102' WHERE status = 5; UPDATE message SET fetch_error = x'' WHERE fetch_error IS NOT NULL;"
 			"INSERT OR REPLACE INTO destination (name, failures, last_error) VALUES ('home', 3, 'gone');"
-			"INSERT INTO host VALUES (2, 'imap.example', 993, 1, 7, 15, 2, 1800000000, 1, 1800000001, 600);"
+			"INSERT INTO host VALUES (2, 'imap.example', 993, 1, 7, 15, 2, 1800000000, 1, 1800000001, 600, 900);"
 			"INSERT INTO meta VALUES ('a test', 1800000000); UPDATE folder SET present = 1, listing = x'0001ff' WHERE id = 9;"
 			"UPDATE sqlite_sequence SET seq = 4711",
 			&f->error),
