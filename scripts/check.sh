@@ -82,14 +82,22 @@ run_tests() {
 
 # The units refer to the installed program and manual, so they are checked where "make install" puts them.
 verify_units() {
-  local root=$BUILD/installed
+  local root=$BUILD/installed complaints
   (cd "$BUILD/plain" && make -s install DESTDIR="$root") || return 1
-  sed -i "s|^ExecStart=.*/mailhaul|ExecStart=$root/usr/local/bin/mailhaul|" "$root"/usr/local/lib/systemd/system/mailhaul{,-run}.service
-  systemd-analyze verify --man=no "$root"/usr/local/lib/systemd/system/mailhaul{.service,-run.service,-run.timer}
+  sed -i "s|^ExecStart=[^ ]*/mailhaul|ExecStart=$root/usr/local/bin/mailhaul|" "$root"/usr/local/lib/systemd/{system,user}/mailhaul*.service
+  # A template is checked as one of its instances.
+  cp "$root"/usr/local/lib/systemd/system/mailhaul@{,home}.service
+  complaints=$({
+    systemd-analyze verify --man=no "$root"/usr/local/lib/systemd/system/mailhaul{.service,@home.service,-run.service,-run.timer} &&
+      XDG_RUNTIME_DIR=$BUILD systemd-analyze --user verify --man=no "$root"/usr/local/lib/systemd/user/mailhaul{.service,-run.service,-run.timer}
+  } 2>&1) && [ -z "$complaints" ] && return
+  echo "$complaints"
+  return 1
 }
 
+# Not those of users: they do without namespaces, and no user of theirs is root.
 unit_exposure() {
-  systemd-analyze security --offline=true --threshold=13 "$BUILD"/installed/usr/local/lib/systemd/system/mailhaul{,-run}.service
+  systemd-analyze security --offline=true --threshold=13 "$BUILD"/installed/usr/local/lib/systemd/system/mailhaul{,@home,-run}.service
 }
 
 # mandoc also has opinions (names of sections); errors and warnings count.
