@@ -118,6 +118,7 @@ static void on_turned(void *context, struct post *post)
 	if (post->state == POST_PUSHED) {
 		timetable_look(daemon->service, post, &mailbox);
 		control_ended(daemon->control, post, post->attendant, &well);
+		post->attendant->progress = post->attendant->past_progress = (struct progress_total){0}; /* whoever comes next sees what is new */
 	}
 	notify_status(&daemon->roster);
 }

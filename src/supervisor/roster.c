@@ -246,15 +246,18 @@ static int64_t silent_from(const struct post *post)
 	return post->attendant->heard_ns + (int64_t)(SILENT_S * deadline_factor() * 1000 * NS_PER_MS);
 }
 
-static bool has_place(const struct roster *roster, int64_t now)
+static unsigned places_used(const struct roster *roster, bool by_failing, int64_t now)
 {
 	unsigned used = 0;
 
-	if (roster->hauling < roster->places)
-		return true;
 	for (unsigned i = 0; i < roster->count; i++)
-		used += roster->posts[i]->state == POST_HAULING && silent_from(roster->posts[i]) > now;
-	return used < roster->places && roster->hauling < SESSIONS_MAX;
+		used += roster->posts[i]->state == POST_HAULING && silent_from(roster->posts[i]) > now && (!by_failing || roster->posts[i]->failing);
+	return used;
+}
+
+static bool has_place(const struct roster *roster, int64_t now)
+{
+	return roster->hauling < roster->places || (places_used(roster, false, now) < roster->places && roster->hauling < SESSIONS_MAX);
 }
 
 static bool host_has_place(const struct roster *roster, const struct roster_host *host)
@@ -266,14 +269,17 @@ static struct post *next_to_start(const struct roster *roster)
 {
 	int64_t now = clock_monotonic_ns();
 	struct post *next = NULL;
+	bool for_failing;
 
 	if (roster->closed || !has_place(roster, now))
 		return NULL;
+	/* Who failed the last time may well keep a place for long and come to nothing; half of them are for those that work. */
+	for_failing = places_used(roster, true, now) < (roster->places + 1) / 2;
 	for (unsigned i = 0; i < roster->count; i++) {
 		struct post *post = roster->posts[i];
 
 		if (post->state == POST_WAITING && post->not_before_ns <= now && (next == NULL || post->turn < next->turn) &&
-			host_has_place(roster, post->host))
+			host_has_place(roster, post->host) && (for_failing || !post->failing || post->insistent))
 			next = post;
 	}
 	return next;

@@ -68,13 +68,17 @@ put() {
   dovecot_put "$1" "$((2000000000 + serial)).late.host:2,S" "$DIR/message"
 }
 
-# arrives NAME USER DIRECTORY: one more message of USER is hauled in time.
-arrives() {
+# arrives_within SECONDS NAME USER DIRECTORY: one more message of USER is hauled in time.
+arrives_within() {
   local before
-  before=$(arrived_count "$3")
-  put "$2"
-  wait_until 15 arrived_is "$3" $((before + 1))
-  check "$1" arrived_is "$3" $((before + 1))
+  before=$(arrived_count "$4")
+  put "$3"
+  wait_until "$1" arrived_is "$4" $((before + 1))
+  check "$2" arrived_is "$4" $((before + 1))
+}
+
+arrives() {
+  arrives_within 15 "$@"
 }
 
 # Accepts, counts that, and says nothing.
@@ -133,6 +137,25 @@ on_schedule() {
   check "status --watch: shows it again when something has happened" watched_more "$before"
   kill $WATCHER
   expect "a second daemon" 75 "another daemon, process $DAEMON" mailhaul --config "$DIR/config.yaml" daemon
+}
+
+# All but one are tarpits, and ten times as many as may haul at once: what comes for the one is there within its period and what a place takes to fall silent,
+# at the start and then.
+many_tarpits() {
+  local pits=() pit
+  for pit in $(seq 49); do
+    pits+=("pit$pit:$TARPIT")
+  done
+  configure "${pits[@]}" "healthy:$IMAP_PORT"
+  sed -i 's/^max_workers: 2/max_workers: 5/' "$DIR/config.yaml"
+  daemon_start
+  wait_until 40 arrived_is "$DIR/healthy" "$COUNT"
+  check "49 tarpits: the healthy one has had its turn" arrived_is "$DIR/healthy" "$COUNT"
+  wait_until 20 grep -q 'mailbox=pit9 ' "$DIR/log"
+  for _ in 1 2 3 4 5; do
+    arrives_within 5 "49 tarpits: the healthy one is on time" healthy "$DIR/healthy"
+  done
+  check "49 tarpits: the daemon leaves in order" daemon_end
 }
 
 # Each step shows by what is hauled afterwards.
@@ -216,7 +239,7 @@ DIR=$WORK/daemon
 mkdir -p "$DIR"
 echo secret >"$DIR/password"
 chmod 600 "$DIR/password"
-for name in anna ben carla dora; do
+for name in anna ben carla dora healthy; do
   dovecot_user "$name" secret
   dovecot_fill "$name" "$WORK/messages"
 done
@@ -225,5 +248,6 @@ on_schedule
 reloads
 leaves
 worker_is_killed
+many_tarpits
 password_is_mended
 system_end
