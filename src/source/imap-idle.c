@@ -8,7 +8,7 @@
 #include "channel/wait.h"
 #include "policy/idle.h"
 
-/* IDLE, RFC 2177, in one folder; or NOTIFY (imap-notify.c), under which the server tells without being asked. Never trusted alone: whoever waits looks into the folders from time to time whatever was announced, since servers go stale, and what
+/* IDLE, RFC 2177, tells of one folder; after NOTIFY (imap-notify.c) of all. Never trusted alone: whoever waits looks into the folders from time to time whatever was announced, since servers go stale, and what
  * stands in between lets silent connections die. */
 
 #define ANSWER_S 30     /* to IDLE and DONE: a server that is there has nothing to think about */
@@ -165,7 +165,8 @@ static int sleep_once(struct imap *imap, const struct source_watch *watch, struc
 	const struct channel *channel = imap->context->channel;
 	bool overdue;
 
-	if (!imap->notify.active && begin_idle(imap, err) < 0)
+	/* Under NOTIFY it should not be needed, but without it Dovecot 2.3 does not tell of the first message in the folder that is open. */
+	if ((imap->capabilities & IMAP_CAP_IDLE) != 0 && begin_idle(imap, err) < 0)
 		return -1;
 	if (sleep_until_news(imap, watch, deadline_min(watch->until, speak_at), err) < 0) {
 		if (err->kind != ERR_CANCELED)

@@ -66,6 +66,7 @@ void imap_notify_leave(struct imap *imap)
 	if (place == NULL)
 		return;
 	place->left = imap->folder;
+	place->unsure = true;
 	place->left.exists -= imap->arrived;
 	place->news = place->news || imap->arrived != 0;
 }
@@ -76,7 +77,7 @@ void imap_notify_enter(struct imap *imap)
 
 	if (place == NULL)
 		return;
-	place->news = false;
+	place->news = place->unsure = false;
 	place->told = (struct folder_status){0};
 }
 
@@ -190,12 +191,34 @@ static void add_notify(struct imap *imap, struct imap_answer *answer)
 	wire_addf(imap->source.wire, " (MessageNew MessageExpunge))\r\n");
 }
 
+/* Of a folder that was left: servers gather news for a moment (Dovecot for half a second), and what they had gathered of it then may be told never. */
+static int ask_about_left(struct imap *imap, struct error *err)
+{
+	const struct imap_place *open = open_place(imap);
+
+	for (unsigned i = 0; i < imap->notify.count; i++) {
+		struct imap_place *place = &imap->notify.places[i];
+		struct imap_answer answer = {0};
+
+		if (!place->unsure || place->news || place == open)
+			continue;
+		place->unsure = false;
+		imap_begin(imap, imap_keep_answer, &answer);
+		wire_addf(imap->source.wire, "STATUS ");
+		imap_add_quoted(imap, place->name);
+		wire_addf(imap->source.wire, " (MESSAGES UIDNEXT UIDVALIDITY)\r\n");
+		if (imap_wait(imap, &answer.done, err) < 0)
+			return -1;
+	}
+	return 1;
+}
+
 int imap_notify_begin(struct imap *imap, struct error *err)
 {
 	struct imap_answer answer = {0};
 
 	if (imap->notify.active)
-		return 1;
+		return ask_about_left(imap, err);
 	prepare(imap);
 	imap->notify.active = true; /* an overflow may come before the answer */
 	imap->notify.told_all = false;
@@ -203,6 +226,8 @@ int imap_notify_begin(struct imap *imap, struct error *err)
 	if (imap_wait(imap, &answer.done, err) < 0)
 		return -1;
 	imap->notify.told_all = true;
+	for (unsigned i = 0; i < imap->notify.count; i++)
+		imap->notify.places[i].unsure = false; /* it has just told of all */
 	if (answer.status == IMAP_OK)
 		return 1;
 	imap_notify_done(imap);

@@ -97,6 +97,7 @@ struct imap_place {
 	struct folder_status left, told;
 	bool news;      /* there may be mail in it, for another reason than told */
 	bool announced; /* told was news, and the session has heard of it */
+	bool unsure;    /* it was left, and nothing was heard of it since */
 };
 struct imap_notify {
 	struct imap_place *places; /* one per folder of the mailbox; NULL: not needed */

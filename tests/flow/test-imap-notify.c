@@ -22,10 +22,11 @@
 static const struct step looks_into_both[] = {S("* OK [" CAPS "] ready"), C("%1 LOGIN \"anna\" \"secret\""), S("%1 OK [" CAPS "] in"),
 	C("%2 SELECT \"INBOX\""), S("* 3 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 10] ok"), S("%2 OK [READ-WRITE] done"),
 	C("%3 SELECT \"Junk\""), S("* 0 EXISTS"), S("* OK [UIDVALIDITY 8] ok"), S("* OK [UIDNEXT 1] ok"), S("%3 OK [READ-WRITE] done"), END};
-static const struct step is_told[] = {
-	PLAY(looks_into_both), C("%4 " NOTIFY), S("* STATUS INBOX (MESSAGES 3 UIDNEXT 10 UIDVALIDITY 7)"), S("%4 OK done"), QUIET, END};
-static const struct step opens_inbox[] = {C("%5 SELECT \"INBOX\""), C("%6 UID FETCH 10:4294967295" ITEMS), C("%7 UID FETCH 10:10 (UID BODY.PEEK[])"),
-	S("* 4 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 11] ok"), S("%5 OK [READ-WRITE] done"), END};
+static const struct step is_told[] = {PLAY(looks_into_both), C("%4 " NOTIFY), S("* STATUS INBOX (MESSAGES 3 UIDNEXT 10 UIDVALIDITY 7)"),
+	S("%4 OK done"), C("%9 IDLE"), QUIET, S("+ idling"), END};
+static const struct step opens_inbox[] = {C("DONE"), C("%5 SELECT \"INBOX\""), C("%6 UID FETCH 10:4294967295" ITEMS),
+	C("%7 UID FETCH 10:10 (UID BODY.PEEK[])"), S("%9 OK"), S("* 4 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 11] ok"),
+	S("%5 OK [READ-WRITE] done"), END};
 
 struct fixture {
 	struct imap_fixture imap;
@@ -139,10 +140,10 @@ static void another_folder_takes_one_round_trip(void **state)
 /* The folder was renumbered meanwhile: what was asked for under the old numbers is not believed. */
 static void the_early_listing_may_be_the_wrong_one(void **state)
 {
-	static const struct step script[] = {PLAY(is_told), S("* STATUS INBOX (MESSAGES 4 UIDNEXT 11)"), C("%5 SELECT \"INBOX\""),
-		C("%6 UID FETCH 10:4294967295" ITEMS), C("%7 UID FETCH 10:10 (UID BODY.PEEK[])"), S("* 1 EXISTS"), S("* OK [UIDVALIDITY 9] ok"),
-		S("* OK [UIDNEXT 12] ok"), S("%5 OK done"), S("* 1 FETCH (UID 11 RFC822.SIZE 5 FLAGS ())"), S("%6 OK"), S("%7 OK"),
-		C("%8 UID FETCH 1:4294967295" ITEMS), S("* 1 FETCH (UID 11 RFC822.SIZE 5 FLAGS ())"), S("%8 OK"), END};
+	static const struct step script[] = {PLAY(is_told), S("* STATUS INBOX (MESSAGES 4 UIDNEXT 11)"), C("DONE"), C("%5 SELECT \"INBOX\""),
+		C("%6 UID FETCH 10:4294967295" ITEMS), C("%7 UID FETCH 10:10 (UID BODY.PEEK[])"), S("%9 OK"), S("* 1 EXISTS"),
+		S("* OK [UIDVALIDITY 9] ok"), S("* OK [UIDNEXT 12] ok"), S("%5 OK done"), S("* 1 FETCH (UID 11 RFC822.SIZE 5 FLAGS ())"), S("%6 OK"),
+		S("%7 OK"), C("%8 UID FETCH 1:4294967295" ITEMS), S("* 1 FETCH (UID 11 RFC822.SIZE 5 FLAGS ())"), S("%8 OK"), END};
 	struct fixture fixture;
 
 	(void)state;
@@ -196,10 +197,27 @@ static void nothing_is_left_behind(void **state)
 	end(&fixture);
 }
 
+/* What the server had heard of a folder and not told when it was left. */
+static void a_folder_that_was_left_is_asked_about(void **state)
+{
+	static const struct step script[] = {PLAY(is_told), S("* STATUS INBOX (MESSAGES 4 UIDNEXT 11)"), PLAY(opens_inbox),
+		S("* 4 FETCH (UID 10 RFC822.SIZE 5 FLAGS ())"), S("%6 OK"), S("%7 OK"), C("%8 STATUS \"Junk\" (MESSAGES UIDNEXT UIDVALIDITY)"),
+		S("* STATUS Junk (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 8)"), S("%8 OK"), END};
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, script);
+	expect_news(&fixture, true, false);
+	open_folder(&fixture, 0);
+	list(&fixture, 9, "10 ");
+	expect_news(&fixture, false, true);
+	end(&fixture);
+}
+
 /* After an overflow it is asked for again, but not for ever. */
 static void overflow_upon_overflow(void **state)
 {
-	static const struct step script[] = {PLAY(is_told), S("* OK [NOTIFICATIONOVERFLOW] too much"), C("%5 " NOTIFY),
+	static const struct step script[] = {PLAY(is_told), S("* OK [NOTIFICATIONOVERFLOW] too much"), C("DONE"), S("%9 OK"), C("%5 " NOTIFY),
 		S("* OK [NOTIFICATIONOVERFLOW] too much"), S("%5 OK"), C("%6 " NOTIFY), S("* OK [NOTIFICATIONOVERFLOW] too much"), S("%6 OK"),
 		C("%7 SELECT \"INBOX\""), S("* 3 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 10] ok"), S("%7 OK"), C("%8 IDLE"),
 		S("+ idling"), S("* 4 EXISTS"), C("DONE"), END};
@@ -233,8 +251,8 @@ static void a_server_that_refuses_has_idle(void **state)
 
 static void silence_is_questioned(void **state)
 {
-	static const struct step alive[] = {PLAY(is_told), C("%5 NOOP"), S("%5 OK"), END};
-	static const struct step dead[] = {PLAY(is_told), C("%5 NOOP"), SILENCE, END};
+	static const struct step alive[] = {PLAY(is_told), C("DONE"), S("%9 OK"), END};
+	static const struct step dead[] = {PLAY(is_told), C("DONE"), SILENCE, END};
 	struct fixture fixture;
 
 	(void)state;
@@ -253,6 +271,25 @@ static void silence_is_questioned(void **state)
 	end(&fixture);
 }
 
+/* NOTIFY alone makes it speak. */
+static void a_server_without_idle(void **state)
+{
+	static const struct step script[] = {S("* OK [CAPABILITY IMAP4rev1 NOTIFY] ready"), C("%1 LOGIN \"anna\" \"secret\""),
+		S("%1 OK [CAPABILITY IMAP4rev1 NOTIFY] in"), C("%2 SELECT \"INBOX\""), S("* 3 EXISTS"), S("* OK [UIDVALIDITY 7] ok"),
+		S("* OK [UIDNEXT 10] ok"), S("%2 OK"), C("%3 SELECT \"Junk\""), S("* 0 EXISTS"), S("* OK [UIDVALIDITY 8] ok"),
+		S("* OK [UIDNEXT 1] ok"), S("%3 OK"), C("%4 " NOTIFY), S("%4 OK"), C("%5 NOOP"), S("%5 OK"),
+		S("* STATUS INBOX (MESSAGES 4 UIDNEXT 11)"), END};
+	struct fixture fixture;
+
+	(void)state;
+	deadline_set_factor(SECONDS_ARE_5_MS);
+	begin(&fixture, script);
+	assert_int_equal(watch(&fixture), 0);
+	assert_int_equal(fixture.facts.idle_s, 127);
+	expect_news(&fixture, true, false);
+	end(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,9 +297,11 @@ int main(void)
 		cmocka_unit_test(the_early_listing_may_be_the_wrong_one),
 		cmocka_unit_test(news_and_what_is_none),
 		cmocka_unit_test(nothing_is_left_behind),
+		cmocka_unit_test(a_folder_that_was_left_is_asked_about),
 		cmocka_unit_test(overflow_upon_overflow),
 		cmocka_unit_test(a_server_that_refuses_has_idle),
 		cmocka_unit_test(silence_is_questioned),
+		cmocka_unit_test(a_server_without_idle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
