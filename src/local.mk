@@ -221,6 +221,7 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-birth.c \
 	src/supervisor/attendant-identity.c \
 	src/supervisor/attendant-idle.c \
+	src/supervisor/attendant-leave.c \
 	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant-stock.c \

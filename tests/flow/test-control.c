@@ -72,11 +72,17 @@ static void await_status(struct scene *scene, const char *text)
 	fail_msg("status never said %s, but %s", text, str_text(&scene->command.out));
 }
 
-static void end(struct scene *scene)
+static void stop(struct scene *scene)
 {
 	peer_finish(scene->server);
 	kill(scene->daemon.pid, SIGTERM);
 	agent_expect_end(&scene->daemon, 0);
+}
+
+static void end(struct scene *scene)
+{
+	if (scene->daemon.pid != 0)
+		stop(scene);
 	agent_done(&scene->daemon);
 	agent_done(&scene->command);
 }
@@ -203,7 +209,7 @@ static void a_server_that_wants_time_between_logins(void **state)
 	kill(scene.daemon.pid, SIGUSR1);
 	agent_await_text(&scene.daemon, "event=poll_now");
 	command(&scene, 75, "run", "isp");
-	end(&scene);
+	stop(&scene);
 	command(&scene, 75, "run", "isp");
 	agent_change_state(&scene.daemon, "UPDATE mailbox SET failures = 0, last_error = '', last_error_kind = 0");
 	command(&scene, 0, "run");
@@ -211,6 +217,7 @@ static void a_server_that_wants_time_between_logins(void **state)
 	agent_change_state(&scene.daemon, "UPDATE mailbox SET last_success = last_success - 700, last_error_at = last_error_at - 700");
 	command(&scene, 75, "run");
 	assert_true(agent_said(&scene.command, "cannot connect"));
+	end(&scene);
 }
 
 /* -- bad visitors -- */
