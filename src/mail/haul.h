@@ -41,7 +41,7 @@ struct haul {
 	STAILQ_ENTRY(haul) next; /* in the one queue that owns it */
 	uint64_t id;             /* message.id of the state */
 	uint32_t uid;            /* IMAP UID, or POP3 message number of this session */
-	uint64_t announced;      /* bytes, as listed: a hint */
+	uint64_t announced;      /* bytes, as listed: a hint; not less than it has, once it is here */
 	int64_t date;            /* INTERNALDATE, wall clock seconds; 0 if unknown */
 	enum haul_stage stage;
 	uint32_t seq;            /* of its last durable record */

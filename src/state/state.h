@@ -159,8 +159,8 @@ int state_release(
  * transaction. *ret_old_id 0: it is new, or in INTENT. A message of another stage or folder: ERR_PROTO with SCOPE_MAILBOX. */
 int state_match(struct state *state, int64_t folder_id, int64_t mailbox_id, uint64_t message_id, const uint8_t hash[32], const uint8_t trace[32],
 	bool has_trace, uint64_t *ret_old_id, struct error *err);
-/* Is what a POP3 server hands out under the key of a delivered message still that message, by its bytes, or by its trace if has_trace? If it is not, the
- * old one is set aside, so that the next plan may have its key. A message of another stage, folder or protocol: ERR_PROTO with SCOPE_MAILBOX. */
+/* Is what the server hands out under the key of a delivered message still that message, by its bytes, or by its trace if has_trace? If it is not, the
+ * old one is set aside, so that the next plan may have its key. A message of another stage or folder: ERR_PROTO with SCOPE_MAILBOX. */
 int state_verify(struct state *state, int64_t folder_id, uint64_t message_id, const uint8_t hash[32], const uint8_t trace[32], bool has_trace,
 	int64_t now, bool *ret_same, struct error *err);
 /* Messages from before a renumbering, or of a UIDL that was used again, are still unaccounted for: a worker has to ask state_match before it

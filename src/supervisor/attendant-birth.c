@@ -360,6 +360,10 @@ int attendant_give_birth(struct attendant *attendant, struct error *err)
 	send_secrets(attendant);
 	send_directories(attendant);
 	attendant_send(attendant, &(struct record){.kind = REC_READY}, &attendant->lock_fd, attendant->lock_fd >= 0 ? 1 : 0);
+	if (attendant->killed_ns != 0) { /* one of these could not be sent: it would wait for it */
+		close(ends[1]);
+		return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "cannot hand a new worker its work");
+	}
 	int result = spawner_worker(attendant->service->spawner, ends[1], &attendant->worker, err);
 	close(ends[1]);
 	return result == 0 ? attendant_watch(attendant, err) : -1;

@@ -27,6 +27,7 @@ struct view {
 	const struct mailbox_config *mailbox;
 	uint64_t frozen; /* targets of new messages */
 	bool first_run, renumbered;
+	bool set_back;   /* IMAP: UIDNEXT is lower than it was, so UIDs are being given out again, which RFC 9051 2.3.1.1 forbids */
 	bool everything; /* list: what is settled, too */
 };
 
@@ -181,7 +182,7 @@ static void add_known_items(struct view *view, bool complete)
 		fill_item(item, known, number);
 		item->match = view->plan->match;
 		/* Where the key is the content, it was fetched just now; and what was never fetched, and dropped by hand, has nothing to compare. */
-		item->unsure = !imap && known->open == 0 && was_fetched(known) && view->listed != view->gap.count;
+		item->unsure = known->open == 0 && was_fetched(known) && (imap ? view->set_back : view->listed != view->gap.count);
 	}
 }
 
@@ -266,6 +267,7 @@ static int list_folder(struct view *view, struct session *session, const struct 
 	uint64_t above = imap && !view->by_key && !view->renumbered ? view->header->mark : 0;
 
 	*ret_complete = false;
+	view->set_back = imap && status->uidnext != 0 && status->uidnext <= view->header->mark;
 	/* UIDNEXT is a hint, but a cheap one: what it hides shows up as a wrong number of messages, and in the daily complete listing. */
 	if (imap && !view->by_key && status->above_mark == 0 && status->uidnext != 0 && status->uidnext <= above + 1)
 		return 0;

@@ -27,8 +27,8 @@ struct plan_item {
 	uint8_t recognition;             /* enum recognition: neither delivered nor disposed of before it is answered */
 	bool settled;                    /* hauled before, or skipped by first_run: nothing is to be done (list shows it) */
 	bool held_back;                  /* not to be disposed of, whatever becomes of it now */
-	bool unsure;                     /* POP3: what is owed to it is owed to a UIDL, which may be another message's by now */
-	bool match;                      /* may have been delivered before: under another number, or as what had its UIDL until now */
+	bool unsure; /* its UIDL, or its UID on a server that was set back, may be another message's by now: it is looked at before anything is done to it */
+	bool match; /* may have been delivered before: under another number, or as what had its UIDL until now */
 };
 
 struct plan {

@@ -5,6 +5,7 @@
 
 #include "channel/wait.h"
 #include "dest/dest.h"
+#include "mail/message.h"
 #include "net/wire.h"
 #include "source/source.h"
 #include "worker/plan.h"
@@ -147,6 +148,8 @@ static int take_arrival(struct transfer *transfer, struct haul *haul, struct err
 		result = transfer_unfetched(transfer, item, &haul->error, err);
 		haul_free(haul);
 	} else {
+		if (haul->message->size > haul->announced) /* what a server announces is no measure of what it sends */
+			haul->announced = haul->message->size;
 		transfer->loaded.count++;
 		transfer->loaded.bytes += haul->announced;
 		transfer_load(transfer, haul);

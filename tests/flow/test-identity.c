@@ -670,6 +670,37 @@ static void half_a_mailbox_is_not_the_end_of_the_other(void **state)
 	}
 }
 
+/* A server that was set back to an old copy, without a new UIDVALIDITY, tells by its UIDNEXT: what it is owed may be owed to another message by now. */
+static void a_debt_after_the_server_was_set_back(void **state)
+{
+	struct script *script = &(struct script){0};
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	opens_as(script, "SELECT", 2, "7", 3);
+	lists(script, 0, 1, 2);
+	sends(script, 5, 1, 2, 1);
+	HEARS("%%7 UID STORE 1:2 +FLAGS.SILENT (\\Deleted)");
+	hang_up(script);
+	run(&agent, script, "delete", 75, 2);
+	opens_as(script, "SELECT", 2, "7", 2);
+	HEARS("%%5 UID FETCH 1:2 (UID BODY.PEEK[])");
+	answers(script, 1, 1, 1, false);
+	answers(script, 2, 2, 50, false);
+	SAYS("%%5 OK");
+	deletes(script, "1");
+	leaves(script);
+	run(&agent, script, "delete", 0, 2);
+	opens_as(script, "SELECT", 1, "7", 3); /* and the other one is not forgotten */
+	lists(script, 0, 2, 2);
+	sends(script, 5, 2, 2, 50);
+	deletes(script, "2");
+	leaves(script);
+	run(&agent, script, "delete", 0, 3);
+	agent_done(&agent);
+}
+
 /* Where to was decided when it was delivered. */
 static void a_move_goes_where_it_was_to_go(void **state)
 {
@@ -711,6 +742,7 @@ int main(void)
 		cmocka_unit_test(a_uid_that_becomes_visible_late),
 		cmocka_unit_test(senseless_uids_are_left_out),
 		cmocka_unit_test(half_a_mailbox_is_not_the_end_of_the_other),
+		cmocka_unit_test(a_debt_after_the_server_was_set_back),
 		cmocka_unit_test(a_move_goes_where_it_was_to_go),
 	};
 	int failed;
