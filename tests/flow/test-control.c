@@ -34,21 +34,22 @@ struct scene {
 	struct agent daemon, command;
 	struct peer *server;
 	char state[96];
+	const char *defaults; /* further ones */
 };
 
 static void configure(struct scene *scene, struct agent *agent, const char *more)
 {
 	agent_configure(agent,
 		"destinations:\n  home: {maildir: %s/home}\n"
-		"defaults: {tls: none, user: anna, password: secret, deliver_to: home, poll_every: 1h, quirks: [no-pipelining]}\n"
+		"defaults: {tls: none, user: anna, password: secret, deliver_to: home, poll_every: 1h, quirks: [no-pipelining]%s}\n"
 		"mailboxes:\n  - {name: isp, pop3: \"127.0.0.1:%u\"}\n%s",
-		scene->daemon.dir, scene->server->port, more);
+		scene->daemon.dir, scene->defaults, scene->server->port, more);
 }
 
 /* more: mailboxes that only the command knows. */
-static void begin(struct scene *scene, const struct step *script, const char *until, const char *more)
+static void begin_with(struct scene *scene, const struct step *script, const char *until, const char *more, const char *defaults)
 {
-	*scene = (struct scene){0};
+	*scene = (struct scene){.defaults = defaults};
 	agent_init(&scene->daemon);
 	agent_init(&scene->command);
 	snprintf(scene->state, sizeof(scene->state), "%s/state", scene->daemon.dir);
@@ -57,6 +58,11 @@ static void begin(struct scene *scene, const struct step *script, const char *un
 	configure(scene, &scene->command, more);
 	agent_start(&scene->daemon, (const char *const[]){"daemon", "-v", NULL});
 	agent_await_text(&scene->daemon, until);
+}
+
+static void begin(struct scene *scene, const struct step *script, const char *until, const char *more)
+{
+	begin_with(scene, script, until, more, "");
 }
 
 #define command(scene, status, ...) agent_expect(&(scene)->command, status, "--state-dir", (scene)->state, __VA_ARGS__)
@@ -194,6 +200,22 @@ static void what_changes_a_mailbox_has_it_alone(void **state)
 	}
 }
 
+/* What waits for the next run is hauled at once; nobody waits for it. */
+static void what_is_to_be_tried_again(void **state)
+{
+	static const struct step script[] = {PLAY(enters), PLAY(has_one), C("QUIT"), S("+OK"), NEXT, PLAY(enters_again), PLAY(has_one), C("QUIT"),
+		S("+OK"), NEXT, PLAY(enters_again), PLAY(has_one), C("QUIT"), S("+OK"), END};
+	struct scene scene;
+
+	(void)state;
+	begin_with(&scene, script, "event=session", "", ", max_message: 10");
+	await_status(&scene, "\"doing\":\"resting\"");
+	command(&scene, 0, "held", "retry", "isp");
+	await_status(&scene, "\"held\":1"); /* once more */
+	command(&scene, 0, "held", "drop", "1");
+	end(&scene); /* when the script is over */
+}
+
 /* Timers obey, with and without a daemon, and say nothing; a person does not have to. */
 static void a_server_that_wants_time_between_logins(void **state)
 {
@@ -305,6 +327,7 @@ int main(void)
 		cmocka_unit_test(what_the_daemon_does_not_serve),
 		cmocka_unit_test(a_trace_borrows_the_mailbox),
 		cmocka_unit_test(what_changes_a_mailbox_has_it_alone),
+		cmocka_unit_test(what_is_to_be_tried_again),
 		cmocka_unit_test(a_server_that_wants_time_between_logins),
 		cmocka_unit_test(bad_visitors_cost_nothing),
 		cmocka_unit_test(too_many_visitors),
