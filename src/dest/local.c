@@ -9,13 +9,29 @@
 
 #define PIECE_BYTES ((size_t)32 * 1024)
 
-static int write_encoded(int fd, struct local_encoder *encoder, const char *bytes, size_t len)
+/* Gathers, so that a small message with its header is one write. */
+struct writer {
+	int fd;
+	struct local_encoder encoder;
+	size_t len;
+	char out[PIECE_BYTES + 2]; /* a CR may have been held back before a piece, and another one at the end */
+};
+
+static int flush(struct writer *writer)
+{
+	int result = fs_write_all(writer->fd, writer->out, writer->len);
+
+	writer->len = 0;
+	return result;
+}
+
+static int add(struct writer *writer, const char *bytes, size_t len)
 {
 	while (len != 0) {
-		char out[PIECE_BYTES + 1];
-		size_t piece = len < PIECE_BYTES ? len : PIECE_BYTES;
+		size_t room = PIECE_BYTES - writer->len, piece = len < room ? len : room;
 
-		if (fs_write_all(fd, out, local_encode(encoder, bytes, piece, out)) < 0)
+		writer->len += local_encode(&writer->encoder, bytes, piece, writer->out + writer->len);
+		if (writer->len >= PIECE_BYTES && flush(writer) < 0)
 			return -1;
 		bytes += piece;
 		len -= piece;
@@ -25,21 +41,23 @@ static int write_encoded(int fd, struct local_encoder *encoder, const char *byte
 
 int local_write(int fd, const struct delivery *delivery, const char *where, struct error *err)
 {
-	struct local_encoder encoder;
+	struct writer writer;
 	const char *bytes = delivery->prepend;
 	size_t len = delivery->prepend_len;
 	uint64_t offset = 0;
-	char end[2];
 
-	local_encoder_init(&encoder);
+	writer.fd = fd;
+	writer.len = 0;
+	local_encoder_init(&writer.encoder);
 	do {
-		if (write_encoded(fd, &encoder, bytes, len) < 0)
+		if (add(&writer, bytes, len) < 0)
 			return error_errno(err, SCOPE_DESTINATION, "cannot write to %s", where);
 		if (spool_read(delivery->haul->message->spool, offset, &bytes, &len, err) < 0)
 			return -1;
 		offset += len;
 	} while (len != 0);
-	if (fs_write_all(fd, end, local_encode_end(&encoder, end)) < 0)
+	writer.len += local_encode_end(&writer.encoder, writer.out + writer.len);
+	if (flush(&writer) < 0)
 		return error_errno(err, SCOPE_DESTINATION, "cannot write to %s", where);
 	return 0;
 }

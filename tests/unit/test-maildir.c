@@ -379,6 +379,46 @@ static void keeps_every_byte_but_line_ends(void **state)
 	done(dest);
 }
 
+/* CRLF becomes LF, a lone CR stays: said in another way than the program does. */
+static void convert(struct str *out, const char *in, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (in[i] != '\r' || i + 1 == len || in[i + 1] != '\n')
+			str_add_byte(out, in[i]);
+}
+
+/* Wherever in a long message what it is written in pieces of may end. */
+static void keeps_every_byte_where_pieces_meet(void **state)
+{
+	static const char ends[][6] = {"\r\n", "\r\r\n", "\rx", "\r\n\r\n", "\r"};
+	enum { PIECE = 32 * 1024 };
+	struct dest *dest = open_maildir();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		for (size_t filler = PIECE - strlen(PREPEND_LOCAL) - 6; filler <= PIECE - strlen(PREPEND_LOCAL) + 3; filler++) {
+			struct str in = {0}, out = {0};
+			struct delivery *delivery;
+
+			memset(str_reserve(&in, 2 * PIECE), 'a', filler);
+			in.len = filler;
+			str_add_text(&in, ends[i]);
+			memset(str_reserve(&in, PIECE), 'b', PIECE - strlen(ends[i]));
+			in.len += PIECE - strlen(ends[i]);
+			str_add_text(&in, ends[i]);
+			str_add_text(&out, PREPEND_LOCAL);
+			convert(&out, in.data, in.len);
+			delivery = message_of(in.data, in.len);
+			deliver(dest, delivery);
+			expect_file(at("new", delivery->name), out.data, out.len);
+			delivery_free(delivery);
+			str_done(&in);
+			str_done(&out);
+		}
+	}
+	done(dest);
+}
+
 /* One and many: each file synced, or the file system at once. */
 static void delivers_groups(void **state)
 {
@@ -815,6 +855,7 @@ int main(void)
 		TEST(delivers),
 		TEST(spells_host_names_as_maildir_does),
 		TEST(keeps_every_byte_but_line_ends),
+		TEST(keeps_every_byte_where_pieces_meet),
 		TEST(delivers_groups),
 		TEST(gives_up_what_is_not_wanted),
 		TEST(is_content_with_what_is_there_already),
