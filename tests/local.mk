@@ -157,9 +157,12 @@ TEST_FILES = \
 	tests/bench/bench.py \
 	tests/bench/bench.sh \
 	tests/bench/chunking-sink.py \
+	tests/bench/idle-server.py \
 	tests/bench/make-mailbox.py \
+	tests/bench/measure-push.sh \
 	tests/bench/measure.sh \
 	tests/bench/programs.py \
+	tests/bench/push.py \
 	tests/bench/read-calls.py \
 	tests/bench/report.py \
 	tests/bench/rows.py \
