@@ -124,9 +124,9 @@ class ReserveFault(DiskFault):
 class PowerCut(SystemFault):
     """Everything is killed at the n-th call; of what was not synced nothing is left, or any part of it."""
 
-    def __init__(self, part=False):
+    def __init__(self, part=False, small=False):
         super().__init__()
-        self.part = part
+        self.part, self.small = part, small
 
     def inject_arguments(self, haul, at):
         self.shadow = haul.dir + "/shadow"
@@ -197,6 +197,7 @@ def fault_kinds():
     kinds = {f"kill-{role}": SystemFault(role) for role in ROLES}
     kinds["kill-again"] = KillTwice()
     kinds["power-cut"], kinds["power-cut-part"] = PowerCut(), PowerCut(part=True)
+    kinds["power-cut-few"] = PowerCut(small=True)   # where each file is synced by itself, and not the whole file system
     errors = [("ENOSPC", "files", FILE_CALLS), ("EDQUOT", "files", FILE_CALLS), ("EIO", "files", FILE_CALLS), ("EIO", "syncs", SYNC_CALLS),
               ("EINTR", "sleeps", SLEEP_CALLS), ("EMFILE", "births", BIRTH_CALLS), ("EAGAIN", "births", "clone"), ("EIO", "messages", "sendmsg,recvmsg"), ("ENOMEM", "memory", MEMORY_CALLS),
               ("ENOLCK", "locks", "fcntl"), ("EIO", "any", "")]

@@ -29,7 +29,7 @@ mutations() {
     'STAILQ_FIRST(&transfer->intended)) != NULL' \
     tests/flow/test-session tests/flow/test-smtp-session "$KILLS"
   mutate no-sync-of-new src/dest/maildir.c \
-    'if (fsync(maildir->context.new_fd) == 0) {' 'if (maildir->context.new_fd >= 0) {' \
+    'if (fsync(maildir->context.new_fd) < 0 || (maildir->adopted' 'if (maildir->context.new_fd < 0 || (maildir->adopted' \
     tests/unit/test-maildir "$POWER_CUT"
   mutate no-sync-of-drafts src/dest/maildir-draft.c \
     'if (sync_files(drafts) < 0)' 'if (sync_files(drafts) < 0 && drafts->tmp_fd < 0)' \
