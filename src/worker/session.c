@@ -166,9 +166,11 @@ static int record_disposed(struct session *session, struct error *err)
 {
 	struct record record = {.kind = REC_DISPOSED};
 
-	while (source_disposed(session->source, &record.id) > 0)
+	while (source_disposed(session->source, &record.id) > 0) {
+		session->open_disposals--;
 		if (channel_send(session->channel, &record, NULL, 0, err) < 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -197,9 +199,14 @@ static int leave(struct session *session, struct error *err)
 
 	for (unsigned i = 0; i < session->job->destination_count; i++)
 		outlet_close(&session->outlets[i]);
-	if (source_close(session->source, &farewell) < 0) /* what was not confirmed stays owed, and is disposed of next time */
+	if (source_close(session->source, &farewell) < 0)
 		log_say(&session->log, LEVEL_INFO, "no_farewell", "%s", farewell.text);
-	return record_disposed(session, err);
+	if (record_disposed(session, err) < 0)
+		return -1;
+	/* What was not confirmed stays owed, and is disposed of next time. Nothing else rests on the answer. */
+	if (farewell.kind != ERR_NONE && session->open_disposals != 0 && session->trouble.kind == ERR_NONE)
+		session->trouble = farewell;
+	return 0;
 }
 
 int session_run(struct session *session, struct error *err)

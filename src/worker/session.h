@@ -41,6 +41,7 @@ struct session {
 	bool announced;            /* this round looks for mail that was announced */
 	unsigned barren;           /* rounds in a row that found none */
 	size_t found;              /* new messages in this round */
+	unsigned open_disposals;   /* asked for and not confirmed */
 	/* for the line that ends a session */
 	uint64_t hauled, bytes, deferred, held, unfetched;
 	struct error trouble; /* the first one that kept a message from being hauled, though the session went on */

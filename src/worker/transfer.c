@@ -52,7 +52,7 @@ int transfer_dispose(struct transfer *transfer, const struct plan_item *item, st
 	if (source_dispose(transfer->session->source, item->id, item->uid, item->dispose, folder, err) < 0)
 		return -1;
 	transfer->queued_disposals++;
-	transfer->open_disposals++;
+	transfer->session->open_disposals++;
 	return 0;
 }
 
@@ -216,7 +216,7 @@ static int dispose(struct transfer *transfer, bool *moved, struct error *err)
 		struct record record = {.kind = REC_DISPOSED, .id = id};
 
 		*moved = true;
-		transfer->open_disposals--;
+		session->open_disposals--;
 		if (channel_send(session->channel, &record, NULL, 0, err) < 0)
 			return -1;
 	}

@@ -39,7 +39,7 @@ struct transfer {
 	unsigned intended_max;      /* that may be intended at once; would be in doubt together, where the destination cannot tell */
 	unsigned offered;           /* deliveries with a durable intent and without verdict, most of them in the queues of the outlets */
 	struct haul_queue recorded; /* all outcomes sent, to be disposed of; waiting for their acknowledgement */
-	unsigned queued_disposals, open_disposals;
+	unsigned queued_disposals;
 	uint64_t stopped; /* targets that nothing more is offered to: their recipient is refused whatever the message */
 	bool source_lost, stopping, source_idle;
 	struct deadline look_by; /* when the source would have been looked at again, had nothing else been in the way */

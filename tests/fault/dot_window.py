@@ -31,7 +31,7 @@ class Cases:
     def never_answered(self, destination, how):
         """One message is stored each time, and its answer never sent."""
         haul = self.bench.begin("imap-delete", destination, self.bench.medium, {"spoil": {UNLUCKY: how}})
-        haul.environment["MAILHAUL_DEADLINE_FACTOR"] = "0.002" if how == "stall" else haul.environment["MAILHAUL_DEADLINE_FACTOR"]
+        haul.environment["MAILHAUL_DEADLINE_FACTOR"] = "0.006" if how == "stall" else haul.environment["MAILHAUL_DEADLINE_FACTOR"]
         wrong = []
         for turn in range(1, ROUNDS + 3):
             code, _ = haul.run()

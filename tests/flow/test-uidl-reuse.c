@@ -106,7 +106,7 @@ static void the_same_message_again(void **state)
 static void what_is_owed_is_not_taken_from_another_message(void **state)
 {
 	static const struct run runs[] = {
-		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 0, 1, 1},
+		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 75, 1, 1},
 		{{PLAY(one_of_another_size), PLAY(other), PLAY(deletes), PLAY(leaves), END}, 0, 2, 0},
 	};
 
@@ -117,7 +117,7 @@ static void what_is_owed_is_not_taken_from_another_message(void **state)
 static void another_size_alone_is_not_another_message(void **state)
 {
 	static const struct run runs[] = {
-		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 0, 1, 1},
+		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 75, 1, 1},
 		{{PLAY(one_of_another_size), PLAY(letter), PLAY(leaves), END}, 0, 1, 1},
 		{{PLAY(one_of_another_size), PLAY(letter), PLAY(deletes), PLAY(leaves), END}, 0, 1, 0},
 	};
@@ -186,7 +186,7 @@ static void a_second_message_with_the_id_of_one_that_is_kept(void **state)
 static void what_is_owed_is_not_taken_from_one_of_the_same_size(void **state)
 {
 	static const struct run runs[] = {
-		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 0, 1, 1},
+		{{PLAY(one), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 75, 1, 1},
 		{{PLAY(one), PLAY(other), PLAY(leaves), END}, 0, 1, 0},
 		{{PLAY(one), PLAY(other), PLAY(deletes), PLAY(leaves), END}, 0, 2, 0},
 	};
@@ -208,7 +208,7 @@ static void numbers_that_move_up(void **state)
 	static const struct step other_and_letter[] = {C("RETR 1"), C("RETR 2"), HANDS_OUT(OTHER), HANDS_OUT(LETTER), END};
 	static const struct step shifted[] = {PLAY(b_and_c), PLAY(other_and_letter), C("DELE 1"), S("+OK"), C("DELE 2"), S("+OK"), PLAY(leaves), END};
 	static const struct run runs[] = {
-		{{PLAY(a_and_b), PLAY(both), PLAY(deletes_both), PLAY(unanswered), END}, 0, 2, 2}, {{PLAY(shifted), END}, 0, 3, 0}};
+		{{PLAY(a_and_b), PLAY(both), PLAY(deletes_both), PLAY(unanswered), END}, 75, 2, 2}, {{PLAY(shifted), END}, 0, 3, 0}};
 
 	(void)state;
 	HAUL("delete", runs);
@@ -316,7 +316,7 @@ static void ids_that_are_none_or_too_long(void **state)
 		{{PLAY(lists), PLAY(leaves), END}, 0, 1, 0},
 	};
 	const struct run none_at_all[] = {
-		{{PLAY(empty), PLAY(letter), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 0, 1, 1},
+		{{PLAY(empty), PLAY(letter), PLAY(letter), PLAY(deletes), PLAY(unanswered), END}, 75, 1, 1},
 		{{PLAY(empty), PLAY(letter), PLAY(deletes), PLAY(leaves), END}, 0, 1, 0},
 	};
 
