@@ -95,8 +95,8 @@ def choose_groups(options):
             for index, kind in enumerate(kinds):
                 if fnmatch.fnmatch(kind, faults) and is_wanted(hauls, source, destination, index):
                     groups.append(Group(source, destination, kind, stride))
-    if options.quick:   # under a sanitizer no allocation may fail
-        groups = [group for group in groups if not group.kind.startswith(("malloc", "ENOMEM"))][::3]
+    if options.quick:   # a sanitizer ends the program when an allocation fails
+        groups = [group for group in groups if not group.kind.startswith(("malloc", "ENOMEM", "EIO-any"))][::3]
     return groups
 
 
