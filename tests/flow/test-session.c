@@ -425,7 +425,7 @@ static const struct {
 	{"pop3", {PLAY(pop3_enters), PLAY(pop3_hands_out), PLAY(pop3_deletes), C("QUIT"), SILENCE, END}, "> QUIT", 75, 1},
 	{"imap", {S("* OK [" IMAP_CAPS "] ready"), C("%1 LOGIN *"), SILENCE, END}, "LOGIN", 75, 0},
 	{"imap", {PLAY(imap_logged_in), C("%2 SELECT \"INBOX\""), SILENCE, END}, "SELECT", 75, 0},
-	{"imap", {PLAY(imap_reenters), LIST_FROM("1"), SILENCE, END}, "UID FETCH", 75, 0},
+	{"imap", {PLAY(imap_reenters), LIST_FROM("1"), SILENCE, END}, "OK done", 75, 0},
 	{"imap", {PLAY(imap_enters), C("%4 UID FETCH 5 *"), SILENCE, END}, "UID FETCH 5", 75, 0},
 	{"imap", {PLAY(imap_enters), PLAY(imap_hands_out), IMAP_EXPUNGE, SILENCE, END}, "EXPUNGE", 75, 1},
 	{"imap", {PLAY(imap_enters), PLAY(imap_hands_out), PLAY(imap_deletes), C("%9 LOGOUT"), SILENCE, END}, "LOGOUT", 0, 1},
