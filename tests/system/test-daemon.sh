@@ -123,8 +123,9 @@ on_schedule() {
   check "the watchdog is fed" grep -q '^WATCHDOG=1' "$DIR/notified"
   wait_until 30 grep -Eq '^STATUS=6 mailboxes, .*failing: pit' "$DIR/notified"
   check "STATUS= names those that fail" grep -Eq '^STATUS=6 mailboxes, .*failing: pit' "$DIR/notified"
-  mailhaul --config "$DIR/config.yaml" status --watch >"$DIR/watched" 2>&1 &
+  "$MAILHAUL" --config "$DIR/config.yaml" status --watch >"$DIR/watched" 2>&1 & # not the function, whose child would outlive it
   WATCHER=$!
+  at_exit 'kill "$WATCHER" 2>/dev/null'
   wait_until 10 grep -q '^pit3' "$DIR/watched"
   check "status: the daemon, and when carla is polled next" grep -Pzq "daemon, process $DAEMON, running since(.*\n)*carla\n  next poll +20" "$DIR/watched"
   expect "status --json: the same" 1 "\"daemon\":.\"process\":$DAEMON,.*\"name\":\"carla\",\"enabled\":true,\"doing\":\"resting\".*\"next_poll\":\"20" \
