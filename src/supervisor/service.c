@@ -10,6 +10,7 @@
 #include "state/marker.h"
 #include "supervisor/attendant.h"
 #include "supervisor/herald.h"
+#include "supervisor/ledger.h"
 #include "supervisor/progress.h"
 #include "supervisor/roster.h"
 #include "supervisor/schedule.h"
@@ -108,6 +109,9 @@ void service_note_exit_code(struct service *service, int code)
 void service_give_up(struct service *service, int exit_code)
 {
 	service_note_exit_code(service, exit_code);
+	/* What was reported and not yet written would be in doubt, and come twice. */
+	if (exit_code != EX_IOERR)
+		ledger_commit(service->ledger, NULL);
 	if (service->roster != NULL)
 		roster_kill(service->roster);
 	sd_event_exit(service->event, 0);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 
 #include "base/clock.h"
 #include "channel/channel.h"
@@ -539,6 +540,21 @@ static void test_tells_that_the_reserve_is_spent(void **ctx)
 	assert_false(bench->ledger_failed);
 }
 
+/* -- leaving at once -- */
+
+static void test_records_what_was_reported_before_it_gives_up(void **ctx)
+{
+	struct bench *bench = *ctx;
+	uint64_t id = plan_uids(&bench->fixture, 1, 1, 1);
+
+	assert_int_equal(intend(&bench->fixture, id, 1, 1), 0);
+	ledger_add(bench->service.ledger, bench->attendant, &(struct record){.kind = REC_OUTCOME, .seq = 1, .id = id, .verdict = VERDICT_ACCEPTED});
+	assert_int_equal(status_of(&bench->fixture, id, 0), DELIVERY_INTENT);
+	service_give_up(&bench->service, EX_OK);
+	assert_int_equal(status_of(&bench->fixture, id, 0), DELIVERY_ACCEPTED);
+	assert_false(bench->ledger_failed);
+}
+
 /* -- a database that somebody else has -- */
 
 static int on_release(sd_event_source *source, uint64_t when_us, void *context)
@@ -594,6 +610,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lets_nobody_wait_during_a_run, begin, end),
 		cmocka_unit_test_setup_teardown(test_kills_and_reaps_what_is_given_up, begin, end),
 		cmocka_unit_test_setup_teardown(test_tells_that_the_reserve_is_spent, begin, end),
+		cmocka_unit_test_setup_teardown(test_records_what_was_reported_before_it_gives_up, begin, end),
 		cmocka_unit_test_setup_teardown(test_keeps_all_records_while_the_database_is_busy, begin, end),
 	};
 	sigset_t blocked;
