@@ -61,9 +61,9 @@ static const struct schema_key top_keys[] = {
 	 .doc = "certificate authorities (PEM) to trust instead of those of the system"}, \
 	{.name = "ca_pem", .type = &type_text, FIELD(section, server.ca_pem), .for_kinds = kinds, .flags = KEY_HIDDEN}, \
 	{.name = "pin_sha256", .type = &type_pins, FIELD(section, server.pins), .for_kinds = kinds, \
-	 .doc = "SHA-256 of the server's public key in hexadecimal, or a list; instead of the authorities, or on top of ca_file"}, \
-	{.name = "timeout", .type = &type_duration, FIELD(section, server.timeout_s), .for_kinds = kinds, .min = 1, .max = 3600, \
-	 .doc = "give up when nothing has moved for so long; by default each step has its own limit"}
+	 .doc = "SHA-256 of the server's public key in hexadecimal, or a list; instead of the authorities, or on top of ca_file"}
+#define TIMEOUT_KEY(section, kinds, words) \
+	{.name = "timeout", .type = &type_duration, FIELD(section, server.timeout_s), .for_kinds = kinds, .min = 1, .max = 3600, .doc = words}
 
 #define IMAP KINDS(PROTOCOL_IMAP)
 
@@ -81,6 +81,7 @@ static const struct schema_key mailbox_keys[] = {
 	{.name = "tls", .type = &type_word, FIELD(struct mailbox_config, server.endpoint.tls), .initial = "implicit", .words = tls_words,
 	 .doc = "TLS from the first byte, after STARTTLS (mandatory), or none (on this machine only, else also insecure: yes)"},
 	SERVER_KEYS(struct mailbox_config, 0, KEY_REQUIRED),
+	TIMEOUT_KEY(struct mailbox_config, 0, "give up when nothing has moved for so long; by default each step has its own limit"),
 	{.name = "folders", .type = &type_list, FIELD(struct mailbox_config, folders), .for_kinds = IMAP, .initial = "INBOX", .check = check_folder,
 	 .doc = "IMAP folders to haul, by name"},
 	{.name = "push", .type = &type_bool, FIELD(struct mailbox_config, push), .for_kinds = IMAP, .initial = "no",
@@ -128,6 +129,8 @@ static const struct schema_key destination_keys[] = {
 	{.name = "tls", .type = &type_word, FIELD(struct dest_config, server.endpoint.tls), .for_kinds = SERVERS, .words = tls_words,
 	 .doc = "as for mailboxes; by default none on this machine, else implicit"},
 	SERVER_KEYS(struct dest_config, SERVERS, 0),
+	TIMEOUT_KEY(struct dest_config, SERVERS | KINDS(DEST_MDA),
+		"give up when nothing has moved for so long, or stop a program that has not ended (after 10 minutes by default)"),
 	{.name = "recipient", .type = &type_list, FIELD(struct dest_config, recipients), .for_kinds = SERVERS | KINDS(DEST_MDA), .check = check_address,
 	 .doc = "envelope recipient of what is delivered here, or a list"},
 	{.name = "sender", .type = &type_text, FIELD(struct dest_config, sender), .flags = KEY_MAY_BE_EMPTY, .check = check_sender,

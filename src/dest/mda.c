@@ -200,6 +200,11 @@ static const struct meaning *meaning_of(unsigned code)
 	return &other;
 }
 
+static bool was_ended_by_signal(const struct exit *exit)
+{
+	return exit->code > 128 && exit->code <= 128 + (unsigned)SIGRTMAX;
+}
+
 static void describe(const struct mda *mda, const struct exit *exit, struct error *error)
 {
 	const struct meaning *meaning = meaning_of(exit->code);
@@ -209,7 +214,7 @@ static void describe(const struct mda *mda, const struct exit *exit, struct erro
 	escape_into(said, sizeof(said), exit->stderr_text, end != NULL ? (size_t)(end - exit->stderr_text) : exit->stderr_len);
 	if (exit->late)
 		snprintf(how, sizeof(how), "was stopped after %u seconds", timeout_s(mda));
-	else if (exit->code > 128 && exit->code <= 128 + (unsigned)SIGRTMAX)
+	else if (was_ended_by_signal(exit))
 		snprintf(how, sizeof(how), "was ended by signal %u", exit->code - 128);
 	else if (meaning->name[0] != '\0')
 		snprintf(how, sizeof(how), "exited with %u (%s)", exit->code, meaning->name);
@@ -219,18 +224,26 @@ static void describe(const struct mda *mda, const struct exit *exit, struct erro
 		mda->context.config->argv[0], how, said[0] != '\0' ? ": " : "", said);
 }
 
-static void judge(struct mda *mda, struct delivery *delivery, const struct exit *exit)
+/* -1: it had its time and did not say what became of the message, like a server that does not answer the dot. */
+static int judge(struct mda *mda, struct delivery *delivery, const struct exit *exit, struct error *err)
 {
 	struct error error;
 
 	if (exit->code == 0) {
 		snprintf(delivery->reply, sizeof(delivery->reply), "exit 0");
 		settle(mda, delivery, VERDICT_ACCEPTED, NULL);
-		return;
+		return 0;
 	}
 	describe(mda, exit, &error);
+	if (exit->late && was_ended_by_signal(exit)) {
+		error.scope = SCOPE_DESTINATION;
+		settle(mda, delivery, VERDICT_IN_DOUBT, &error);
+		*err = error;
+		return -1;
+	}
 	delivery->after_data = exit->code == EX_DATAERR; /* the others that refuse may mean the recipient, or a quota */
 	settle(mda, delivery, error.kind == ERR_REFUSED ? VERDICT_REFUSED : VERDICT_DEFERRED, &error);
+	return 0;
 }
 
 static bool addresses_are_valid(const struct mda *mda, const struct delivery *delivery, struct error *err)
@@ -268,8 +281,7 @@ static int mda_offer(struct dest *dest, struct delivery *delivery, const struct 
 		settle(mda, delivery, VERDICT_IN_DOUBT, err);
 		return -1;
 	}
-	judge(mda, delivery, &exit);
-	return 0;
+	return judge(mda, delivery, &exit, err);
 }
 
 /* -- the rest of a destination -- */

@@ -22,4 +22,21 @@ name=\$(mktemp "$WORK/kept/files/XXXXXXXXXX") && exec cat >"\$name"
 EOF
 chmod 755 "$WORK/keep"
 haul_course imaps program local "$WORK/kept/files" "{mda: [$WORK/keep]}"
+
+# It files the message and hangs: whether it was delivered is in doubt, and copies are bounded.
+mkdir -p "$WORK/hung/files"
+cat >"$WORK/file-and-hang" <<EOF
+#!/bin/sh
+cat >"\$(mktemp "$WORK/hung/files/XXXXXXXXXX")" && exec sleep 1000
+EOF
+chmod 755 "$WORK/file-and-hang"
+printf 'Subject: one\n\nonly one\n' >"$WORK/late"
+dovecot_user hung secret
+dovecot_put hung 2000000000.one.host "$WORK/late"
+write_config "$WORK/hung" imap hung "{mda: [$WORK/file-and-hang], timeout: 1s}"
+for _ in 1 2 3 4 5; do
+  run_config "$WORK/hung" isp
+done
+check "a program that files a message and hangs gets it three times" arrived_is "$WORK/hung" 3
+check "then the message is held" grep -q 'stopped after 1 second' <(mailhaul --config "$WORK/hung/config.yaml" held list)
 system_end
