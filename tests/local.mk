@@ -89,6 +89,7 @@ FLOW_TESTS = \
 	tests/flow/test-control \
 	tests/flow/test-decisions \
 	tests/flow/test-destinations \
+	tests/flow/test-full-disk \
 	tests/flow/test-herald \
 	tests/flow/test-identity \
 	tests/flow/test-imap-dispose \

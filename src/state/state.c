@@ -412,6 +412,14 @@ bool state_is_short_of_room(const struct state *state)
 	return state->reserve.spent;
 }
 
+bool state_has_room_again(struct state *state)
+{
+	if (reserve_make(&state->reserve) < 0)
+		return false;
+	state->reserve.spent = false;
+	return true;
+}
+
 void state_checkpoint(struct state *state)
 {
 	/* It can wait for room; an outcome could not. */

@@ -42,6 +42,7 @@ int state_begin_unsynced(struct state *state, struct error *err);
 int state_commit(struct state *state, struct error *err);
 void state_rollback(struct state *state);
 bool state_is_short_of_room(const struct state *state); /* the reserve is spent: finish and record what is on its way, and begin nothing */
+bool state_has_room_again(struct state *state);         /* the reserve could be made anew */
 void state_checkpoint(struct state *state);             /* when idle; errors do not matter */
 
 /* -- mailbox.c -- */

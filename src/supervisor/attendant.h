@@ -61,6 +61,8 @@ void service_give_up(struct service *service, int exit_code);
 void service_state_failed(struct service *service, const struct error *err);
 /* The reserve of the state is spent: every session ends at its next message boundary, as long as the end can still be recorded. */
 void service_disk_is_full(struct service *service);
+/* There is room again, after that, and it was said: the roster may be opened. */
+bool service_has_room_again(struct service *service);
 int service_graver_code(int one, int other); /* of two exit codes */
 /* The gravest code of all counts. */
 void service_note_exit_code(struct service *service, int code);

@@ -103,7 +103,9 @@ static void serve(struct control *control, struct visitor *visitor, const char *
 
 	visitor->asked = true;
 	if (control->roster->closed)
-		control_refuse(visitor, "the daemon is leaving");
+		control_refuse(visitor, control->roster->service->short_of_room
+						? "the disk that holds the state is full: make room, and the daemon goes on within a minute"
+						: "the daemon is leaving");
 	else if (strcmp(words, "run") == 0 && argument < end)
 		control_run(control, visitor, argument, end);
 	else if (strcmp(words, "claim") == 0 && argument < end && control_next_word(argument) == end)

@@ -24,7 +24,7 @@
 #include "supervisor/timetable.h"
 
 #define NS_PER_S INT64_C(1000000000)
-#define ROUND_S 60  /* how soon a password that was replaced is noticed, and that the machine has slept */
+#define ROUND_S 60  /* how soon a password that was replaced is noticed, that the machine has slept, and that there is room on the disk again */
 #define PUSHED_S 60 /* a session that waited for less was not pushed: the server did not mean it */
 #define UNKILLABLE_S 10
 /* Leaving takes 10 seconds at most: what service managers and people wait before they use force. In hand is finished what can be in so much of them; who
@@ -185,6 +185,18 @@ static void try_new_password(struct daemon *daemon, struct post *post)
 		roster_want(&daemon->roster, post, false);
 }
 
+/* A full disk has stopped all sessions. */
+static void go_on_if_there_is_room(struct daemon *daemon)
+{
+	if (daemon->leaving || !service_has_room_again(daemon->service))
+		return;
+	roster_open(&daemon->roster);
+	timetable_begin(&daemon->timetable);
+	for (unsigned i = 0; i < daemon->roster.count; i++)
+		if (daemon->roster.posts[i]->state == POST_RESTING)
+			timetable_first(&daemon->timetable, daemon->roster.posts[i]);
+}
+
 static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 {
 	struct daemon *daemon = context;
@@ -201,6 +213,7 @@ static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 			try_new_password(daemon, post);
 	}
 	drop_former(daemon);
+	go_on_if_there_is_room(daemon);
 	metrics_write(daemon->service->metrics);
 	roster_fill(&daemon->roster);
 	sd_event_source_set_time_relative(source, (uint64_t)timetable_scaled_ns(ROUND_S) / 1000);

@@ -432,6 +432,11 @@ void roster_stop(struct roster *roster)
 			attendant_stop(roster->posts[i]->attendant);
 }
 
+void roster_open(struct roster *roster)
+{
+	roster->closed = false;
+}
+
 void roster_hurry(struct roster *roster)
 {
 	for (unsigned i = 0; i < roster->count; i++)

@@ -92,6 +92,7 @@ bool roster_has_waiting(const struct roster *roster);
 void roster_probe_pushed(struct roster *roster);
 void roster_stop_pushed(struct roster *roster);
 void roster_stop(struct roster *roster);  /* nobody starts any more, and who hauls leaves at the next message boundary */
+void roster_open(struct roster *roster);  /* after roster_stop: they may again */
 void roster_hurry(struct roster *roster); /* who hauls leaves at once (attendant_hurry) */
 void roster_kill(struct roster *roster);  /* now */
 

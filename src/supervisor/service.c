@@ -141,6 +141,19 @@ void service_disk_is_full(struct service *service)
 		roster_stop(service->roster);
 }
 
+bool service_has_room_again(struct service *service)
+{
+	static const char text[] = "there is room again on the disk of the state, and mailhaul goes on";
+
+	if (!service->short_of_room || !state_has_room_again(service->state))
+		return false;
+	service->short_of_room = false;
+	service->exit_code = EX_OK; /* nothing but the full disk lets a program that ends with another one live on */
+	log_say(NULL, LEVEL_NOTICE, "disk_has_room", "%s", text);
+	herald_tell(service, "disk_has_room", NULL, NULL, text);
+	return true;
+}
+
 /* -- signals -- */
 
 static bool is_ignored(int number)
