@@ -132,9 +132,18 @@ void control_progress(struct control *control)
 	}
 }
 
+/* Who was told to leave has not hauled everything, and who waited for mail to the end has hauled nothing since it was asked: its connection was dead. */
+static bool has_looked(const struct post *post, const struct attendant *attendant, const struct error *err)
+{
+	if (err->kind == ERR_CANCELED)
+		return false;
+	return err->kind != ERR_NONE || attendant == NULL || !attendant->idle || post->state == POST_PUSHED;
+}
+
 void control_ended(struct control *control, struct post *post, const struct attendant *attendant, const struct error *err)
 {
 	const char *name = post->mailbox->name;
+	bool looked = has_looked(post, attendant, err);
 
 	for (unsigned v = 0; v < control->count; v++) {
 		struct visitor *visitor = control->visitors[v];
@@ -142,7 +151,7 @@ void control_ended(struct control *control, struct post *post, const struct atte
 
 		if (i == visitor->errand_count)
 			continue;
-		if (visitor->errands[i].fresh || control->roster->closed) {
+		if ((visitor->errands[i].fresh && looked) || control->roster->closed) {
 			end_errand(visitor, i, attendant, err);
 		} else {
 			visitor->errands[i].fresh = true;

@@ -45,15 +45,20 @@ struct scene {
 	struct peer *peer;
 };
 
+static void configure(struct scene *scene, struct agent *agent, const char *more)
+{
+	agent_configure(agent,
+		"destinations:\n  home: {maildir: %s/home}\n"
+		"mailboxes:\n  - {name: isp, imap: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: home, push: yes%s}\n",
+		scene->agent.dir, scene->peer->port, more);
+}
+
 static void begin(struct scene *scene, const struct step *script, const char *factor, const char *more)
 {
 	*scene = (struct scene){.peer = peer_start(script, PEER_LISTEN)};
 	agent_init(&scene->agent);
 	scene->agent.deadline_factor = factor;
-	agent_configure(&scene->agent,
-		"destinations:\n  home: {maildir: %s/home}\n"
-		"mailboxes:\n  - {name: isp, imap: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: home, push: yes%s}\n",
-		scene->agent.dir, scene->peer->port, more);
+	configure(scene, &scene->agent, more);
 	agent_start(&scene->agent, (const char *const[]){"daemon", "-v", "--trace", "isp", NULL});
 }
 
@@ -216,6 +221,30 @@ static void a_reload_ends_the_wait(void **state)
 	end(&scene);
 }
 
+/* It may have stood for a minute (600 ms) and be dead nevertheless, which shows when it is used: whoever asked waits for the next one. */
+static void a_run_finds_the_connection_dead(void **state)
+{
+	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), C("DONE"), S("* BYE no more"), NEXT,
+		PLAY(logs_in_again), PLAY(finds_one), PLAY(idles_again), PLAY(leaves), END};
+	struct agent command;
+	struct scene scene;
+	char state_dir[96];
+
+	(void)state;
+	begin(&scene, script, "0.01", ", poll_every: 1h");
+	agent_init(&command);
+	configure(&scene, &command, ", poll_every: 1h");
+	snprintf(state_dir, sizeof(state_dir), "%s/state", scene.agent.dir);
+	await_line(&scene, "+ idling");
+	usleep(700000);
+	agent_expect(&command, 0, "--state-dir", state_dir, "run", "isp");
+	assert_int_equal(agent_mail(&scene.agent, "new", NULL), 1);
+	leave(&scene, 1);
+	assert_false(agent_said(&scene.agent, "mailbox_failed"));
+	agent_done(&command);
+	end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +257,7 @@ int main(void)
 		cmocka_unit_test(it_looks_from_time_to_time),
 		cmocka_unit_test(an_empty_announcement_is_looked_into_twice),
 		cmocka_unit_test(a_reload_ends_the_wait),
+		cmocka_unit_test(a_run_finds_the_connection_dead),
 	};
 	int failed;
 
