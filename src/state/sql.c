@@ -78,7 +78,11 @@ static sqlite3_stmt *prepare(struct state *state, const char *text, struct error
 	assert(i < SQL_KEPT_MAX); /* more literals than there are places: raise it */
 	if (kept[i].text == NULL) {
 		if (sqlite3_prepare_v3(state->db, text, -1, SQLITE_PREPARE_PERSISTENT, &kept[i].statement, NULL) != SQLITE_OK) {
-			sql_failed(state, err);
+			if (sqlite3_errcode(state->db) ==
+				SQLITE_ERROR) /* what our own words name is not there: the description of a table is damaged */
+				sql_damaged(state, sqlite3_errmsg(state->db), err);
+			else
+				sql_failed(state, err);
 			return NULL;
 		}
 		kept[i].text = text;
