@@ -87,6 +87,7 @@ FLOW_TESTS = \
 	tests/flow/test-listing-ahead \
 	tests/flow/test-attendant \
 	tests/flow/test-control \
+	tests/flow/test-credential \
 	tests/flow/test-decisions \
 	tests/flow/test-destinations \
 	tests/flow/test-full-disk \

@@ -5,8 +5,8 @@
 int state_destination_load(struct state *state, const char *name, struct destination_state *ret_destination, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT failures, clock, retry_at, last_error, last_error_kind, last_error_at, down_since, accepted_at FROM destination WHERE name = "
-		"?1",
+		"SELECT failures, clock, retry_at, last_error, last_error_kind, last_error_at, down_since, accepted_at, credential FROM destination"
+		" WHERE name = ?1",
 		SQL_TEXT(name));
 	int found = sql_step(state, row, err);
 
@@ -23,6 +23,7 @@ int state_destination_load(struct state *state, const char *name, struct destina
 		.last_error_at = sqlite3_column_int64(row, 5),
 		.down_since = sqlite3_column_int64(row, 6),
 		.accepted_at = sqlite3_column_int64(row, 7),
+		.credential = (uint64_t)sqlite3_column_int64(row, 8),
 	};
 	snprintf(ret_destination->last_error, sizeof(ret_destination->last_error), "%s", sql_column_text(row, 3));
 	return 0;
@@ -32,11 +33,11 @@ int state_destination_store(struct state *state, const char *name, const struct 
 {
 	return sql_run(state, err,
 		"INSERT OR REPLACE INTO destination (name, failures, clock, retry_at, last_error, last_error_kind, last_error_at, down_since, "
-		"accepted_at)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+		"accepted_at, credential)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
 		SQL_TEXT(name), SQL_NUMBER(destination->failures), SQL_NUMBER(destination->clock), SQL_NUMBER(destination->retry_at),
 		SQL_TEXT(destination->last_error), SQL_NUMBER(destination->last_error_kind), SQL_NUMBER(destination->last_error_at),
-		SQL_NUMBER(destination->down_since), SQL_NUMBER(destination->accepted_at));
+		SQL_NUMBER(destination->down_since), SQL_NUMBER(destination->accepted_at), SQL_NUMBER(destination->credential));
 }
 
 /* Its deliveries in doubt bore the old name in their ids, so a Maildir cannot be asked for them any more: they count as older than it can tell. */

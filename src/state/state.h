@@ -80,6 +80,7 @@ struct destination_state {
 	int64_t last_error_at, accepted_at; /* 0: never */
 	int last_error_kind;
 	char last_error[240]; /* in words; kept when it works again */
+	uint64_t credential;  /* fingerprint of the user name and password that were refused last; 0: none is known */
 };
 /* One that was called was is now called name: what is open for it, and its back-off. Inside a transaction. */
 int state_destination_rename(struct state *state, const char *was, const char *name, struct error *err);

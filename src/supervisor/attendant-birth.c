@@ -162,9 +162,9 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 
 /* -- secrets: each ends up as a complete pipe that the worker reads -- */
 
-static const struct password *password_of(const struct attendant *attendant, unsigned index)
+static const struct server *server_of(const struct attendant *attendant, unsigned index)
 {
-	return index == 0 ? &attendant->mailbox->server.password : &attendant->job.destinations[index - 1].server.password;
+	return index == 0 ? &attendant->mailbox->server : &attendant->job.destinations[index - 1].server;
 }
 
 static int put_into_pipe(const struct secret *secret, struct error *err)
@@ -191,7 +191,7 @@ static int for_destination(const struct attendant *attendant, struct error *err)
 static int judge_command(struct attendant *attendant, struct error *err)
 {
 	const struct program *command = &attendant->command;
-	const char *name = password_of(attendant, attendant->next_secret)->command[0];
+	const char *name = server_of(attendant, attendant->next_secret)->password.command[0];
 	int unread = 0;
 
 	if (attendant->stopping)
@@ -264,18 +264,20 @@ static int run_password_command(struct attendant *attendant, const struct passwo
 int attendant_gather_secrets(struct attendant *attendant, struct error *err)
 {
 	for (; attendant->next_secret <= attendant->job.destination_count; attendant->next_secret++) {
-		const struct password *password = password_of(attendant, attendant->next_secret);
+		const struct server *server = server_of(attendant, attendant->next_secret);
+		const struct password *password = &server->password;
+		uint64_t *print = &attendant->credentials[attendant->next_secret];
 		struct secret *secret;
 
 		if (password->kind == PASSWORD_NONE)
 			continue;
+		*print = credential_print(attendant->service, server, NULL);
 		if (password->kind == PASSWORD_COMMAND)
 			return run_password_command(attendant, password, err);
 		secret = password_read(password, err);
 		if (secret == NULL)
 			return for_destination(attendant, err);
-		if (attendant->next_secret == 0)
-			attendant->credential = credential_print(attendant->service, secret);
+		*print = credential_print(attendant->service, server, secret);
 		attendant->secret_fds[attendant->next_secret] = put_into_pipe(secret, err);
 		secret_free(secret);
 		if (attendant->secret_fds[attendant->next_secret] < 0)

@@ -86,10 +86,10 @@ struct attendant {
 	/* Destinations of the job, bit i is number i: failed in this session; accepted mail that is not noted yet; as noted, for the log, and for those who
 	 * were told that they had failed. */
 	uint64_t failed, accepted, recovered, relieved;
-	uint64_t held;       /* messages of the mailbox, when they were last counted */
-	uint64_t deliveries; /* accepted, and not counted yet */
-	bool rested;         /* some destination was left out */
-	uint64_t credential; /* fingerprint of the mailbox's password; 0: a program has given it to the worker */
+	uint64_t held;                         /* messages of the mailbox, when they were last counted */
+	uint64_t deliveries;                   /* accepted, and not counted yet */
+	bool rested;                           /* some destination was left out */
+	uint64_t credentials[1 + TARGETS_MAX]; /* fingerprints (credential.h), in the job's numbering; 0: none is needed */
 	int lock_fd, channel_fd;
 	int old_lock_fd; /* of the name that it had before it was renamed, for as long as somebody may know it by that; or -1 */
 	/* the worker */

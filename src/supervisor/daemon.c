@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "base/clock.h"
@@ -185,6 +186,28 @@ static void try_new_password(struct daemon *daemon, struct post *post)
 		roster_want(&daemon->roster, post, false);
 }
 
+static void want_whoever_delivers_to(struct roster *roster, const char *destination)
+{
+	for (unsigned i = 0; i < roster->count; i++) {
+		struct post *post = roster->posts[i];
+		char *const *name = post->mailbox->deliver_to;
+
+		while (*name != NULL && strcmp(*name, destination) != 0)
+			name++;
+		if (*name != NULL && !post->failing)
+			roster_want(roster, post, false);
+	}
+}
+
+static void try_new_passwords_of_destinations(struct daemon *daemon)
+{
+	const struct config *config = daemon->service->config;
+
+	for (size_t i = 0; i < config->destination_count; i++)
+		if (destination_forgive(daemon->service, &config->destinations[i]))
+			want_whoever_delivers_to(&daemon->roster, config->destinations[i].name);
+}
+
 /* A full disk has stopped all sessions. */
 static void go_on_if_there_is_room(struct daemon *daemon)
 {
@@ -212,6 +235,7 @@ static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 		} else if (post->state == POST_RESTING && post->refused)
 			try_new_password(daemon, post);
 	}
+	try_new_passwords_of_destinations(daemon);
 	drop_former(daemon);
 	go_on_if_there_is_room(daemon);
 	metrics_write(daemon->service->metrics);
@@ -325,6 +349,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 	config = reload_config(daemon->service->config, daemon->options);
 	if (config != NULL) {
 		take_config(daemon, config);
+		sd_event_source_set_time(daemon->round, 0); /* passwords may be new */
 		log_say(NULL, LEVEL_NOTICE, "reloaded", "%s is in force, with %u mailboxes", config->file, daemon->roster.count);
 	} else {
 		log_say(NULL, LEVEL_ERROR, "not_reloaded", "the configuration cannot be used, and the one from before stays in force");

@@ -5,15 +5,24 @@
 #include "base/clock.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
+#include "supervisor/credential.h"
 #include "supervisor/health.h"
 #include "supervisor/herald.h"
+
+static bool has_new_credential(const struct service *service, const char *name, const struct destination_state *destination)
+{
+	const struct dest_config *config = config_destination(service->config, name);
+
+	return config != NULL && credential_of_destination_was_replaced(service, config, destination);
+}
 
 bool destination_rests(struct service *service, const char *name, int64_t *ret_until_s)
 {
 	struct destination_state destination;
 
 	if (state_destination_load(service->state, name, &destination, NULL) < 0 || destination.failures == 0 ||
-		backoff_is_over((enum backoff_clock)destination.clock, destination.retry_at, clock_wall_s()))
+		backoff_is_over((enum backoff_clock)destination.clock, destination.retry_at, clock_wall_s()) ||
+		has_new_credential(service, name, &destination))
 		return false;
 	*ret_until_s = destination.retry_at;
 	return true;
@@ -30,6 +39,22 @@ bool destinations_all_rest(struct service *service, const struct mailbox_config 
 	}
 	*ret_until_s = first;
 	return true;
+}
+
+bool destination_forgive(struct service *service, const struct dest_config *config)
+{
+	struct state *state = service->state;
+	struct destination_state destination;
+	int64_t now = clock_wall_s();
+
+	if (state_destination_load(state, config->name, &destination, NULL) < 0 || destination.retry_at <= now ||
+		!credential_of_destination_was_replaced(service, config, &destination) || state_begin_unsynced(state, NULL) < 0)
+		return false;
+	destination.retry_at = now;
+	if (state_destination_store(state, config->name, &destination, NULL) == 0 && state_commit(state, NULL) == 0)
+		return true;
+	state_rollback(state);
+	return false;
 }
 
 uint64_t destinations_resting(struct attendant *attendant)
@@ -51,9 +76,10 @@ uint64_t destinations_resting(struct attendant *attendant)
 	return targets;
 }
 
-static int store_failure(struct attendant *attendant, const char *name, const struct error *why, struct destination_state *ret_before,
+static int store_failure(struct attendant *attendant, unsigned index, const struct error *why, struct destination_state *ret_before,
 	struct destination_state *ret_after, struct error *err)
 {
+	const char *name = attendant->job.destinations[index].name;
 	struct state *state = attendant->service->state;
 	int64_t now = clock_wall_s();
 	uint32_t random;
@@ -65,6 +91,8 @@ static int store_failure(struct attendant *attendant, const char *name, const st
 	if (state_destination_load(state, name, ret_before, err) == 0) {
 		*ret_after = *ret_before;
 		health_note_destination(ret_after, why, now, random);
+		if (why->kind == ERR_AUTH)
+			ret_after->credential = attendant->credentials[1 + index];
 		if (state_destination_store(state, name, ret_after, err) == 0 && state_commit(state, err) == 0)
 			return 0;
 	}
@@ -80,7 +108,7 @@ int destinations_note_failure(struct attendant *attendant, unsigned index, const
 	/* It backs off for what this worker said before. One that is run by its server must not drive the mail of all others away, step by step. */
 	if ((attendant->failed >> index & 1) != 0 && destination_rests(attendant->service, name, &(int64_t){0}))
 		return 0;
-	if (store_failure(attendant, name, why, &before, &after, err) < 0)
+	if (store_failure(attendant, index, why, &before, &after, err) < 0)
 		return -1;
 	attendant->failed |= UINT64_C(1) << index;
 	herald_destination_failed(attendant->service, name, &before, &after);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct attendant;
+struct dest_config;
 struct destination_state;
 struct error;
 struct mailbox_config;
@@ -17,6 +18,9 @@ bool destination_rests(struct service *service, const char *name, int64_t *ret_u
 /* Do all destinations of this mailbox rest, so that nothing could be delivered that is fetched? *ret_until_s: when the first of them may be tried again,
  * wall clock. */
 bool destinations_all_rest(struct service *service, const struct mailbox_config *mailbox, int64_t *ret_until_s);
+/* Its login was refused, and the operator has replaced what was: it rests no more. True once, since whoever delivers there may find nothing to deliver, and
+ * must not be sent to look again and again. */
+bool destination_forgive(struct service *service, const struct dest_config *config);
 /* The targets of the attendant's job that are to be left out now: bit i is target i. */
 uint64_t destinations_resting(struct attendant *attendant);
 

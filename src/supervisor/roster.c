@@ -53,7 +53,7 @@ static int record_end(
 		random = (uint32_t)now;
 	health_note(mailbox, err, now, random);
 	if (err->kind == ERR_AUTH && err->scope == SCOPE_MAILBOX && attendant != NULL)
-		mailbox->credential = attendant->credential;
+		mailbox->credential = attendant->credentials[0];
 	if (store_end(service->state, mailbox, attendant, &problem) < 0) {
 		if (problem.kind == ERR_TEMP) {
 			*mailbox = before;

@@ -21,6 +21,7 @@
 struct bench {
 	struct fixture fixture;
 	struct service service;
+	struct config config;
 	struct attendant *attendant;
 	struct dest_config dests[1];
 	struct error result;
@@ -65,7 +66,8 @@ static int begin(void **ctx)
 	struct attendant *attendant;
 
 	fixture_begin(&bench->fixture, PROTOCOL_IMAP);
-	bench->service = (struct service){.state = bench->fixture.state, .mode = JOB_HAUL, .finished = on_finished, .context = bench};
+	bench->service = (struct service){
+		.state = bench->fixture.state, .mode = JOB_HAUL, .finished = on_finished, .context = bench, .config = &bench->config};
 	assert_true(sd_event_new(&bench->service.event) >= 0);
 	bench->service.ledger = ledger_new(bench->service.event, bench->fixture.state, on_ledger_failure, on_shortage, bench);
 	bench->dests[0] = (struct dest_config){.name = name, .kind = DEST_MDA, .argv = argv};
