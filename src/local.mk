@@ -120,6 +120,7 @@ src_libmailhaul_a_SOURCES = \
 	src/source/imap-notify.c \
 	src/source/imap-parse.c \
 	src/source/imap-parse.h \
+	src/source/imap-place.c \
 	src/source/imap-read.c \
 	src/source/imap-status.c \
 	src/source/imap-token.c \

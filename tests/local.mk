@@ -14,7 +14,9 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/pop3-fixture.c \
 	tests/lib/pop3-fixture.h \
 	tests/lib/smtp-fixture.c \
-	tests/lib/smtp-fixture.h
+	tests/lib/smtp-fixture.h \
+	tests/lib/watch-fixture.c \
+	tests/lib/watch-fixture.h
 
 UNIT_TESTS = \
 	tests/unit/test-address \

@@ -37,6 +37,27 @@ void channel_init(struct channel *channel, int fd_take)
 	*channel = (struct channel){.fd = fd_take};
 }
 
+static void take_poll(struct channel *channel, const struct record *record)
+{
+	unsigned folder = record->index - 1, announced;
+
+	if (record->index == 0) {
+		channel->poll = true;
+		return;
+	}
+	announced = channel->tips[folder] + (record->count < UINT8_MAX ? record->count : UINT8_MAX);
+	channel->tips[folder] = (uint8_t)(announced < UINT8_MAX ? announced : UINT8_MAX);
+	channel->tipped |= UINT64_C(1) << folder;
+}
+
+void channel_take_tip(struct channel *channel, unsigned folder)
+{
+	if (folder >= TIPS_MAX)
+		return;
+	channel->tips[folder] = 0;
+	channel->tipped &= ~(UINT64_C(1) << folder);
+}
+
 static void drop_answer(struct channel *channel)
 {
 	while (channel->answer_fd_count != 0)
@@ -72,7 +93,7 @@ int channel_drain(struct channel *channel, struct error *err)
 			channel->stop = true;
 			channel->hurry |= (record.flags & REC_AT_ONCE) != 0;
 		} else if (record.kind == REC_POLL) {
-			channel->poll = true;
+			take_poll(channel, &record);
 		} else {
 			drop_answer(channel); /* of a request that was given up */
 			memcpy(&channel->answer, &record, record_size(&record));

@@ -21,7 +21,10 @@ struct channel {
 	bool stop;      /* the supervisor wants us to leave at the next message boundary */
 	bool hurry;     /* at once: nothing is waited for but the answer to what has wholly left */
 	bool poll;      /* it wants us to look for mail now; whoever does so takes it back */
-	bool closed;    /* the supervisor is gone: leave at once */
+	/* Bit i: into folder i, where so many messages were announced to somebody else. */
+	uint64_t tipped;
+	uint8_t tips[TIPS_MAX];
+	bool closed; /* the supervisor is gone: leave at once */
 	/* One answer to a request (channel_call), kept until it is taken. */
 	bool has_answer;
 	struct record answer;
@@ -41,6 +44,8 @@ int channel_drain(struct channel *channel, struct error *err);
  * REC_FAILED becomes *err. Descriptors in the answer belong to the caller. */
 int channel_call(struct channel *channel, struct record *request, const int *fds, unsigned fd_count, enum record_kind answer,
 	struct record *ret_answer, int *ret_fds, unsigned max_fds, struct error *err);
+/* That folder is looked into now: what the supervisor has heard of it so far will be seen. */
+void channel_take_tip(struct channel *channel, unsigned folder);
 /* Sleeps until everything sent is acknowledged. */
 int channel_settle(struct channel *channel, struct error *err);
 static inline bool channel_is_durable(const struct channel *channel, uint32_t seq)

@@ -59,6 +59,7 @@ static const struct grammar {
 	[REC_TRACE] = {"TRACE", FROM_WORKER | WITH_TEXT, 0, 0},
 	[REC_END] = {"END", FROM_WORKER | WITH_TEXT | WITH_ERROR, 0, 0},
 	[REC_HOST] = {"HOST", FROM_WORKER, 0, 0},
+	[REC_HEARD] = {"HEARD", FROM_WORKER, 0, 0},
 };
 
 #define KINDS (sizeof(grammar) / sizeof(grammar[0]))
@@ -138,6 +139,8 @@ const char *record_check(const struct record *record, size_t received_bytes, uns
 		return "an intent without a target";
 	if (record->kind == REC_DESTINATION && (record->error == ERR_NONE || record->index >= TARGETS_MAX))
 		return "a failure of no destination, or without an error";
+	if (record->kind == REC_POLL && record->index > TIPS_MAX)
+		return "news of a folder that nobody listens to";
 	if (record->kind == REC_RUN)
 		return check_run(record);
 	if (record->kind == REC_HOST &&

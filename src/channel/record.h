@@ -10,6 +10,7 @@
 #define RECORD_TEXT_MAX 2048
 #define RECORD_FDS_MAX 4
 #define TARGETS_MAX 64 /* (destination, recipient) pairs of one mailbox: one bit each */
+#define TIPS_MAX 64    /* folders of one mailbox that others may listen to: one bit each */
 
 enum record_kind {
 	/* supervisor -> worker */
@@ -19,7 +20,8 @@ enum record_kind {
 	REC_DIRECTORY, /* index: target destination; fds: tmp, new, cur of a Maildir; or none, and why not */
 	REC_ACK,       /* seq: all durable records up to here are on disk */
 	REC_STOP,      /* leave at the next message boundary */
-	REC_POLL,      /* to one that waits for mail: look now */
+	REC_POLL, /* look now, or as soon as what is under way is done. index: 0: into everything; 1 + i: into folder i of the mailbox, where count messages were
+	                * announced to somebody else */
 	/* answers to the requests below */
 	REC_KNOWN, /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if REC_MATCH is to be asked before open ones are delivered */
 	REC_PLANNED, /* to REC_PLAN; id: of the first new message, the others follow on; count: 1 if REC_MATCH is to be asked before they are delivered;
@@ -45,7 +47,7 @@ enum record_kind {
 	REC_JUDGE, /* index: folder: all that could be recognised has been, may the rest be delivered? Refused with REC_FAILED: the mailbox has stopped */
 	REC_VERIFY, /* index: folder; id, hash, trace: is what the server shows in the place of a delivered message still that message? Set aside if not */
 	REC_IDLE, /* everything is hauled: may I stay, and wait for the server to announce mail? error, scope, code, text: what kept single messages or folders
-	           * from it (ERR_NONE: nothing) */
+	           * from it (ERR_NONE: nothing); count: 1 if it will hear of the first of its folders alone */
 	/* worker -> supervisor: durable, numbered, acknowledged */
 	REC_INTENT = 64, /* id, targets, size, hash, trace, when */
 	REC_OUTCOME,     /* id, index: target, verdict, error, scope, code, text: the peer's words */
@@ -61,7 +63,9 @@ enum record_kind {
 	 * login_delay_s; from one that waits also the sign that it is alive */
 	REC_HOST,
 	REC_BUSY, /* the wait is over, there may be mail */
-	REC_END,  /* the session is over: error (ERR_NONE: well), scope, code, text */
+	/* from one that only listens: it does so from now on, or goes on; count: so many messages were announced, as far as is known; 0: none */
+	REC_HEARD,
+	REC_END, /* the session is over: error (ERR_NONE: well), scope, code, text */
 };
 
 enum record_flag {

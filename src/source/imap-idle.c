@@ -8,7 +8,7 @@
 #include "channel/wait.h"
 #include "policy/idle.h"
 
-/* IDLE, RFC 2177, tells of one folder; after NOTIFY (imap-notify.c) of all. Never trusted alone: whoever waits looks into the folders from time to time whatever was announced, since servers go stale, and what
+/* IDLE, RFC 2177, tells of one folder; after NOTIFY (imap-notify.c) of all. Who only listens hears one announcement after the other in one IDLE. Never trusted alone: whoever waits looks into the folders from time to time whatever was announced, since servers go stale, and what
  * stands in between lets silent connections die. */
 
 #define ANSWER_S 30     /* to IDLE and DONE: a server that is there has nothing to think about */
@@ -19,6 +19,11 @@ bool imap_can_wait(const struct source *source)
 	const struct imap *imap = (const struct imap *)source;
 
 	return imap->context->mailbox->folders != NULL && ((imap->capabilities & IMAP_CAP_IDLE) != 0 || imap_notify_pays(imap));
+}
+
+bool imap_tells_of_all(const struct source *source)
+{
+	return imap_notify_pays((const struct imap *)source);
 }
 
 static bool is_wanted(const struct imap *imap)
@@ -50,13 +55,6 @@ static int settle_commands(struct imap *imap, struct error *err)
 	return rc;
 }
 
-static bool has_changed(const struct folder_status *now, const struct folder_status *seen)
-{
-	bool told = now->uidnext != 0 && seen->uidnext != 0;
-
-	return now->uidvalidity != seen->uidvalidity || (told ? now->uidnext > seen->uidnext : now->exists > seen->exists);
-}
-
 /* 1: mail came while another folder was looked into. */
 static int enter_watched(struct imap *imap, const struct source_watch *watch, struct error *err)
 {
@@ -67,7 +65,7 @@ static int enter_watched(struct imap *imap, const struct source_watch *watch, st
 		return 0;
 	if (imap->source.ops->select(&imap->source, folder, imap->context->writable, &status, err) < 0)
 		return -1;
-	return has_changed(&status, &watch->seen[watch->folder]) ? 1 : 0;
+	return imap_place_has_more(imap_place_of(imap, folder), &watch->seen[watch->folder], &status) ? 1 : 0;
 }
 
 /* --- one IDLE --- */
@@ -107,7 +105,7 @@ static int end_idle(struct imap *imap, bool wait, struct error *err)
 
 static bool has_heard(struct imap *imap, const struct source_watch *watch)
 {
-	return imap->arrived != 0 || imap_notify_has_news(imap, watch);
+	return imap->arrived != 0 || imap_places_have_news(imap, watch);
 }
 
 static bool has_news(struct imap *imap, const struct source_watch *watch)
@@ -158,26 +156,33 @@ static int wake_up(struct imap *imap, bool wait, struct error *err)
 	return wait ? say_noop(imap, err) : 0;
 }
 
+static int begin_sleep(struct imap *imap, struct error *err)
+{
+	imap->speak_at = deadline_in_s(idle_span_s(known_s(imap)));
+	imap->slept_ns = clock_monotonic_ns();
+	/* Under NOTIFY it should not be needed, but without it Dovecot 2.3 does not tell of the first message in the folder that is open. */
+	return (imap->capabilities & IMAP_CAP_IDLE) != 0 ? begin_idle(imap, err) : 0;
+}
+
 static int sleep_once(struct imap *imap, const struct source_watch *watch, struct error *err)
 {
-	struct deadline speak_at = deadline_in_s(idle_span_s(known_s(imap)));
-	int64_t began_ns = clock_monotonic_ns();
 	const struct channel *channel = imap->context->channel;
 	bool overdue;
 
-	/* Under NOTIFY it should not be needed, but without it Dovecot 2.3 does not tell of the first message in the folder that is open. */
-	if ((imap->capabilities & IMAP_CAP_IDLE) != 0 && begin_idle(imap, err) < 0)
+	if (!imap->idling && begin_sleep(imap, err) < 0)
 		return -1;
-	if (sleep_until_news(imap, watch, deadline_min(watch->until, speak_at), err) < 0) {
+	if (sleep_until_news(imap, watch, deadline_min(watch->until, imap->speak_at), err) < 0) {
 		if (err->kind != ERR_CANCELED)
-			learn(imap, idle_after_close_s(known_s(imap), seconds_since(began_ns)));
+			learn(imap, idle_after_close_s(known_s(imap), seconds_since(imap->slept_ns)));
 		return -1;
 	}
 	if (imap->idling && imap->idle.done) {
 		imap->idling = false;
-		return seconds_since(began_ns) < ENDED_SOON_S ? not_offered(imap, err) : 0;
+		return seconds_since(imap->slept_ns) < ENDED_SOON_S ? not_offered(imap, err) : 0;
 	}
-	overdue = deadline_passed(speak_at);
+	if (watch->listens && has_news(imap, watch))
+		return 0;
+	overdue = deadline_passed(imap->speak_at);
 	if (wake_up(imap, !has_news(imap, watch) && (channel == NULL || !channel->stop), err) < 0) {
 		if (err->kind != ERR_CANCELED && !is_wanted(imap)) /* who asks out of turn has a reason to: the machine slept, say */
 			learn(imap, idle_after_death_s(known_s(imap)));
@@ -191,12 +196,27 @@ static int sleep_once(struct imap *imap, const struct source_watch *watch, struc
 /* 1: the server tells of all folders. */
 static int be_notified(struct imap *imap, struct error *err)
 {
-	if (!imap_notify_pays(imap)) {
-		imap_notify_done(imap);
+	if (!imap_notify_pays(imap))
 		return 0;
-	}
 	imap_set_deadline(imap, ANSWER_S);
 	return imap_notify_begin(imap, err);
+}
+
+/* Where something has come, or may have. */
+static void collect(struct imap *imap, struct source_watch *watch)
+{
+	const struct imap_place *open = imap_place_of(imap, imap->selected);
+
+	imap_places_collect(imap, watch);
+	if (imap->current)
+		watch->news[open != NULL ? (unsigned)(open - imap->places) : watch->folder] = true;
+}
+
+/* Whoever hauls it has a connection of its own. */
+static void count_announced(struct imap *imap, struct source_watch *watch)
+{
+	watch->announced = imap->arrived;
+	imap->arrived = 0;
 }
 
 int imap_watch(struct source *source, struct source_watch *watch, struct error *err)
@@ -206,7 +226,7 @@ int imap_watch(struct source *source, struct source_watch *watch, struct error *
 
 	if (imap->lost)
 		return imap_lose(imap, &imap->error, err);
-	if (settle_commands(imap, err) < 0)
+	if (!imap->idling && settle_commands(imap, err) < 0)
 		return -1;
 	imap_guess_drop(imap);
 	notified = be_notified(imap, err);
@@ -218,9 +238,9 @@ int imap_watch(struct source *source, struct source_watch *watch, struct error *
 	if (came == 0 && !has_news(imap, watch))
 		return 0;
 	imap->current = came > 0 || imap->arrived != 0;
-	if (notified > 0)
-		imap_notify_collect(imap, watch);
+	if (watch->listens)
+		count_announced(imap, watch);
 	else
-		watch->news[watch->folder] = true;
+		collect(imap, watch);
 	return 1;
 }

@@ -146,7 +146,7 @@ static int folder_index(const struct imap *imap, const char *folder)
 
 void imap_list_ahead(struct imap *imap, const char *folder)
 {
-	uint64_t uidnext, first = imap_notify_announced(imap, folder, &uidnext), mark;
+	uint64_t uidnext, first = imap_place_announced(imap, folder, &uidnext), mark;
 	int index = folder_index(imap, folder);
 
 	if (first != 0 && first <= UINT32_MAX && !imap_goes_step_by_step(imap)) {

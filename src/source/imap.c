@@ -30,7 +30,7 @@ static void start_over(struct imap *imap)
 	imap_parser_done(&imap->parser);
 	imap_survey_done(imap);
 	imap_list_done(imap);
-	imap_notify_done(imap);
+	imap_places_done(imap);
 	str_done(&imap->challenge);
 	be_fresh(imap, context, secret);
 }
@@ -83,7 +83,7 @@ static int select_answered(struct imap *imap, struct imap_command *command, cons
 
 void imap_add_select(struct imap *imap, const char *folder, bool writable, struct imap_answer *answer)
 {
-	imap_notify_leave(imap);
+	imap_place_leave(imap);
 	imap_guess_drop(imap);
 	imap->folder = (struct folder_status){0};
 	imap->has_exists = imap->current = false;
@@ -144,7 +144,7 @@ static int imap_select(struct source *source, const char *folder, bool writable,
 		return -1;
 	imap->selected = folder;
 	imap->selected_writable = writable;
-	imap_notify_enter(imap);
+	imap_place_enter(imap);
 	*ret_status = imap->folder;
 	ret_status->above_mark = above_mark;
 	return 0;
@@ -204,7 +204,7 @@ static void imap_free(struct source *source)
 	imap_parser_done(&imap->parser);
 	imap_survey_done(imap);
 	imap_list_done(imap);
-	imap_notify_done(imap);
+	imap_places_done(imap);
 	str_done(&imap->challenge);
 	wire_free(source->wire);
 	secret_free(imap->secret);
@@ -224,6 +224,7 @@ static const struct source_ops imap_ops = {
 	.settle = imap_settle,
 	.disposed = imap_disposed,
 	.can_wait = imap_can_wait,
+	.tells_of_all = imap_tells_of_all,
 	.wait = imap_watch,
 	.close = imap_close,
 	.free = imap_free,

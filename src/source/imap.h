@@ -1,7 +1,7 @@
 /* imap.h - one session with an IMAP server, as its parts see it; nobody else includes this. RFC 9051, RFC 3501.
  * imap.c opens, selects and closes, imap-login.c logs in, imap-command.c writes commands and knows which are outstanding, imap-read.c takes in what comes,
  * imap-ahead.c sends ahead of the answer to the login, imap-survey.c asks about all folders at once, imap-list.c lists, imap-fetch.c fetches, imap-guess.c before it is asked to, imap-dispose.c deletes, moves and flags,
- * imap-idle.c and imap-notify.c wait for mail, imap-status.c reads STATUS.
+ * imap-idle.c and imap-notify.c wait for mail, imap-place.c knows what was in the folders that are not open, imap-status.c reads STATUS.
  * Invariants: a tag is outstanding from imap_begin to its tagged response and never comes back; once lost, a session does nothing any more but hand
  * out what was complete before. */
 #ifndef MAILHAUL_SOURCE_IMAP_H
@@ -90,7 +90,7 @@ struct imap_survey {
 	struct imap_answer answer;
 };
 
-/* A folder of the mailbox, as NOTIFY tells of it. */
+/* A folder of the mailbox, where there are several and mail is waited for. */
 struct imap_place {
 	char *name; /* as it goes over the wire */
 	/* left: when it was open last; uidvalidity 0: it was not, in this session. told: what the server has said since; uidnext 0: nothing */
@@ -100,8 +100,7 @@ struct imap_place {
 	bool unsure;    /* it was left, and nothing was heard of it since */
 };
 struct imap_notify {
-	struct imap_place *places; /* one per folder of the mailbox; NULL: not needed */
-	unsigned count, overflows;
+	unsigned overflows;
 	bool active;
 	bool told_all; /* the first STATUS of each folder has come */
 };
@@ -130,10 +129,14 @@ struct imap {
 	bool selecting, has_exists;  /* SELECT is outstanding; EXISTS has come since */
 	const char *selected;        /* of the mailbox's folders; NULL: none */
 	bool selected_writable;
-	bool current;     /* the next SELECT of it would say nothing new */
-	uint32_t arrived; /* of folder.exists: announced since it was selected or listed */
+	bool current;              /* the next SELECT of it would say nothing new */
+	uint32_t arrived;          /* of folder.exists: announced since it was selected or listed */
+	struct imap_place *places; /* one per folder of the mailbox; NULL: not needed */
+	unsigned place_count;
 	struct imap_notify notify;
-	bool idling; /* IDLE is under way: silence is what it is for */
+	bool idling;              /* IDLE is under way: silence is what it is for */
+	int64_t slept_ns;         /* since when there has been silence, CLOCK_MONOTONIC */
+	struct deadline speak_at; /* then it has been long enough */
 	struct imap_answer idle;
 
 	/* commands and responses */
@@ -300,6 +303,7 @@ void imap_guess_drop(struct imap *imap); /* nobody has asked for it, and nobody 
 /* --- imap-idle.c --- */
 
 bool imap_can_wait(const struct source *source);
+bool imap_tells_of_all(const struct source *source);
 int imap_watch(struct source *source, struct source_watch *watch, struct error *err);
 
 /* --- imap-notify.c --- */
@@ -310,15 +314,24 @@ bool imap_notify_pays(const struct imap *imap);
 int imap_notify_begin(struct imap *imap, struct error *err);
 void imap_notify_data(struct imap *imap, const struct imap_response *response);
 void imap_notify_overflow(struct imap *imap); /* it tells no more, and has not told everything */
-/* Is there news of a folder, other than EXISTS in the one that is open? */
-bool imap_notify_has_news(struct imap *imap, const struct source_watch *watch);
-void imap_notify_collect(struct imap *imap, struct source_watch *watch);
+
+/* --- imap-place.c --- */
+
+/* Makes imap->places. */
+void imap_places_prepare(struct imap *imap);
+void imap_places_done(struct imap *imap);
+/* NULL: nothing is kept of that folder, or it is NULL. */
+struct imap_place *imap_place_of(struct imap *imap, const char *folder);
 /* The folder that is open is left, or the answer to SELECT has come. */
-void imap_notify_leave(struct imap *imap);
-void imap_notify_enter(struct imap *imap);
+void imap_place_leave(struct imap *imap);
+void imap_place_enter(struct imap *imap);
+/* Is there mail that was not there when it was left? place NULL, or not open in this session: when the session saw it. */
+bool imap_place_has_more(const struct imap_place *place, const struct folder_status *seen, const struct folder_status *now);
+/* Is there news of a folder, other than EXISTS in the one that is open? */
+bool imap_places_have_news(struct imap *imap, const struct source_watch *watch);
+void imap_places_collect(struct imap *imap, struct source_watch *watch);
 /* Mail was announced in a folder that is selected now: from this UID on, below *ret_uidnext; 0: not. */
-uint64_t imap_notify_announced(struct imap *imap, const char *folder, uint64_t *ret_uidnext);
-void imap_notify_done(struct imap *imap);
+uint64_t imap_place_announced(struct imap *imap, const char *folder, uint64_t *ret_uidnext);
 
 /* --- imap-dispose.c --- */
 

@@ -53,6 +53,8 @@ struct source_watch {
 	unsigned folder;                  /* which one, where the server shows one at a time */
 	struct deadline until;
 	struct deadline hush; /* what is announced before counts only then */
+	bool listens;         /* nothing will be hauled: what was announced has been seen, and is no news any more */
+	uint32_t announced;   /* listens: so many messages */
 };
 
 struct listed {
@@ -101,6 +103,8 @@ struct source_ops {
 	int (*disposed)(struct source *, uint64_t *ret_id);
 	/* Does the server announce mail? NULL, as wait: no server of this protocol does. */
 	bool (*can_wait)(const struct source *);
+	/* In all folders of the mailbox, not only in one? As far as it says. NULL with can_wait. */
+	bool (*tells_of_all)(const struct source *);
 	/* Sleeps until mail is announced in a folder that has been hauled: 1, and watch says where. What came while nobody waited counts. 0: until has passed,
 	 * the supervisor wants something, or the server was only asked whether it is still there. -1: lost; with SCOPE_FOLDER: the server does not do it after
 	 * all, and the session goes on. The next select of a folder with news goes by what is known already. */
@@ -158,6 +162,10 @@ static inline int source_disposed(struct source *source, uint64_t *ret_id)
 static inline bool source_can_wait(const struct source *source)
 {
 	return source->ops->can_wait != NULL && source->ops->can_wait(source);
+}
+static inline bool source_tells_of_all(const struct source *source)
+{
+	return source->ops->tells_of_all(source);
 }
 static inline int source_wait(struct source *source, struct source_watch *watch, struct error *err)
 {

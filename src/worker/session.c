@@ -144,6 +144,7 @@ static int haul_folders(struct session *session, struct error *err)
 			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
 		if (!session->due[i] || survey_has_settled(session, i))
 			continue;
+		channel_take_tip(session->channel, i);
 		if (haul_folder(session, folders[i], i, err) < 0 && !concerns_folder_only(session, err))
 			return -1;
 	}

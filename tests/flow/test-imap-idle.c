@@ -3,17 +3,15 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "mail/haul.h"
-#include "tests/lib/imap-fixture.h"
+#include "channel/channel.h"
+#include "tests/lib/watch-fixture.h"
 
-#define SECONDS_ARE_5_MS 0.005
 #define CAPS "CAPABILITY IMAP4rev1 IDLE"
 #define LIST "UID FETCH 10:4294967295 (UID RFC822.SIZE INTERNALDATE FLAGS)"
 #define GUESS "UID FETCH 10:10 (UID BODY.PEEK[])"
@@ -23,100 +21,38 @@ static const struct step selects[] = {
 static const struct step selected[] = {S("* OK [" CAPS "] ready"), C("%1 LOGIN \"anna\" \"secret\""), S("%1 OK [" CAPS "] in"), PLAY(selects), END};
 static const struct step idles[] = {PLAY(selected), C("%3 IDLE"), QUIET, S("+ idling"), END};
 
-struct fixture {
-	struct imap_fixture imap;
-	struct host_facts facts;
-	struct folder_status seen[2];
-	bool news[2];
-	struct source_watch watch;
-	struct str listed;
-};
-
-static char inbox[] = "INBOX", junk[] = "Junk";
-static char *folders[] = {inbox, junk, NULL};
-
-/* Logged in, and INBOX is open and known. */
-static void begin(struct fixture *fixture, const struct step *script)
+/* INBOX is open and known. */
+static void begin(struct watch_fixture *fixture, const struct step *script)
 {
-	*fixture = (struct fixture){.facts.idle_s = 120};
-	imap_fixture_init(&fixture->imap);
-	fixture->imap.mailbox.folders = folders;
-	imap_fixture_start(&fixture->imap, script, PEER_WHOLE);
-	fixture->imap.context.facts = &fixture->facts;
-	fixture->imap.context.writable = true;
-	imap_fixture_select(&fixture->imap);
+	watch_begin(fixture, script);
+	watch_open(fixture, 0);
 	assert_true(source_can_wait(fixture->imap.source));
-	fixture->seen[0] = fixture->imap.status;
-	fixture->watch = (struct source_watch){.seen = fixture->seen, .news = fixture->news, .until = DEADLINE_NEVER};
-}
-
-static void end(struct fixture *fixture)
-{
-	imap_fixture_end(&fixture->imap);
-	str_done(&fixture->listed);
-	deadline_set_factor(1);
-}
-
-static int watch(struct fixture *fixture)
-{
-	return source_wait(fixture->imap.source, &fixture->watch, &fixture->imap.err);
-}
-
-static void expect_news(struct fixture *fixture)
-{
-	if (watch(fixture) != 1)
-		fail_msg("no news, but: %s", fixture->imap.err.text);
-	assert_true(fixture->news[0]);
-}
-
-static int note(void *context, const struct listed *entry, struct error *err)
-{
-	struct fixture *fixture = context;
-
-	(void)err;
-	str_addf(&fixture->listed, "%" PRIu32 " ", entry->uid);
-	return 0;
 }
 
 /* What a session does next, without a word to the server before the listing. */
-static void list(struct fixture *fixture, const char *uids)
+static void list(struct watch_fixture *fixture, const char *uids)
 {
-	struct folder_status status;
-	bool contradictory;
+	const struct folder_status *status = &fixture->seen[0];
 
-	assert_int_equal(source_select(fixture->imap.source, inbox, true, &status, &fixture->imap.err), 0);
-	assert_int_equal(status.uidvalidity, 7);
-	assert_int_equal(status.uidnext, 0);                 /* so that it is listed */
-	assert_int_equal(status.exists - status.arrived, 3); /* what was known, so that not all of it is */
-	assert_int_equal(source_list(fixture->imap.source, 9, note, fixture, &contradictory, &fixture->imap.err), 0);
-	assert_false(contradictory);
-	assert_string_equal(str_text(&fixture->listed), uids);
-}
-
-static void fetch(struct fixture *fixture, uint32_t uid, uint64_t size, const char *expected)
-{
-	struct haul *haul = haul_new(1, uid, size, 0);
-	struct str got = {0};
-
-	assert_int_equal(source_request(fixture->imap.source, haul, &fixture->imap.err), 0);
-	assert_int_equal(source_flush(fixture->imap.source, &fixture->imap.err), 0);
-	imap_receive_all(&fixture->imap, 1, &got);
-	assert_string_equal(str_text(&got), expected);
-	str_done(&got);
+	watch_open(fixture, 0);
+	assert_int_equal(status->uidvalidity, 7);
+	assert_int_equal(status->uidnext, 0);                  /* so that it is listed */
+	assert_int_equal(status->exists - status->arrived, 3); /* what was known, so that not all of it is */
+	watch_list(fixture, 9, uids);
 }
 
 static void announced_mail_takes_one_round_trip(void **state)
 {
 	static const struct step script[] = {PLAY(idles), S("* 4 EXISTS"), C("DONE"), C("%4 " LIST), C("%5 " GUESS), S("%3 OK done"),
 		S("* 4 FETCH (UID 10 RFC822.SIZE 5 FLAGS ())"), S("%4 OK"), S("* 4 FETCH (UID 10 BODY[] {5}"), RAW("hello"), S(")"), S("%5 OK"), END};
-	struct fixture fixture;
+	struct watch_fixture fixture;
 
 	(void)state;
 	begin(&fixture, script);
-	expect_news(&fixture);
+	watch_expect_news(&fixture, true, false);
 	list(&fixture, "10 ");
-	fetch(&fixture, 10, 5, "10 <hello>\n");
-	end(&fixture);
+	watch_fetch(&fixture, 10, 5, "10 <hello>\n");
+	watch_end(&fixture);
 }
 
 /* Each of these scripts has announced something when the client asks. */
@@ -129,13 +65,10 @@ static void mail_is_noticed_whenever_it_is_announced(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
-		struct fixture fixture;
-		struct error ignored;
+		struct watch_fixture fixture;
 
 		begin(&fixture, scripts[i]);
-		expect_news(&fixture);
-		source_flush(fixture.imap.source, &ignored);
-		end(&fixture);
+		watch_expect_news_and_leave(&fixture, true, false);
 	}
 }
 
@@ -143,30 +76,108 @@ static void mail_is_noticed_whenever_it_is_announced(void **state)
 static void mail_is_noticed_while_busy(void **state)
 {
 	static const struct step script[] = {PLAY(selected), C("%3 " LIST), S("* 4 EXISTS"), S("%3 OK"), END};
-	struct fixture fixture;
-	bool contradictory;
+	struct watch_fixture fixture;
 
 	(void)state;
 	begin(&fixture, script);
-	assert_int_equal(source_list(fixture.imap.source, 9, note, &fixture, &contradictory, &fixture.imap.err), 0);
-	expect_news(&fixture);
-	end(&fixture);
+	watch_list(&fixture, 9, "");
+	watch_expect_news(&fixture, true, false);
+	watch_end(&fixture);
 }
 
 /* What one IDLE has shown, and what came between it and the next. */
 static void mail_between_two_idles(void **state)
 {
 	static const struct step script[] = {PLAY(idles), C("DONE"), S("%3 OK done"), S("* 4 EXISTS"), C("%4 IDLE"), S("+"), C("DONE"), END};
-	struct fixture fixture;
-	struct error ignored;
+	struct watch_fixture fixture;
 
 	(void)state;
-	deadline_set_factor(SECONDS_ARE_5_MS);
+	deadline_set_factor(WATCH_SECONDS_ARE_5_MS);
 	begin(&fixture, script);
-	assert_int_equal(watch(&fixture), 0);
-	expect_news(&fixture);
-	source_flush(fixture.imap.source, &ignored);
-	end(&fixture);
+	assert_int_equal(watch_once(&fixture), 0);
+	watch_expect_news_and_leave(&fixture, true, false);
+}
+
+/* Who only listens hears one announcement after the other without a word of its own, and is asked once in a while whether it is there. */
+static void listening_goes_on(void **state)
+{
+	static const struct step script[] = {PLAY(idles), S("* 4 EXISTS"), S("* 6 EXISTS"), QUIET, S("* 5 EXPUNGE"), S("* OK Still here"),
+		S("* 6 EXISTS"), C("DONE"), S("%3 OK done"), C("%4 IDLE"), S("+"), S("* 7 EXISTS"), END};
+	struct watch_fixture fixture;
+	uint32_t announced = 0;
+
+	(void)state;
+	deadline_set_factor(WATCH_SECONDS_ARE_5_MS);
+	begin(&fixture, script);
+	fixture.watch.listens = true;
+	while (announced < 4) { /* whatever comes together */
+		assert_int_equal(watch_once(&fixture), 1);
+		announced += fixture.watch.announced;
+	}
+	assert_int_equal(announced, 4);
+	assert_int_equal(watch_once(&fixture), 0);
+	assert_int_equal(fixture.facts.idle_s, 127);
+	assert_int_equal(watch_once(&fixture), 1);
+	assert_int_equal(fixture.watch.announced, 1);
+	watch_end(&fixture);
+}
+
+/* Somebody else listens to Junk. It was open before, so what is new in it comes in one round trip. */
+static void what_others_have_heard(void **state)
+{
+	static const struct step script[] = {PLAY(selected), C("%3 SELECT \"Junk\""), S("* 1 EXISTS"), S("* OK [UIDVALIDITY 8] ok"),
+		S("* OK [UIDNEXT 5] ok"), S("%3 OK"), C("%4 SELECT \"INBOX\""), S("* 3 EXISTS"), S("* OK [UIDVALIDITY 7] ok"),
+		S("* OK [UIDNEXT 10] ok"), S("%4 OK"), C("%5 SELECT \"Junk\""), C("%6 UID FETCH 5:4294967295 (UID RFC822.SIZE INTERNALDATE FLAGS)"),
+		C("%7 UID FETCH 5:6 (UID BODY.PEEK[])"), S("* 3 EXISTS"), S("* OK [UIDVALIDITY 8] ok"), S("* OK [UIDNEXT 7] ok"), S("%5 OK"),
+		S("* 2 FETCH (UID 5 RFC822.SIZE 5 FLAGS ())"), S("* 3 FETCH (UID 6 RFC822.SIZE 5 FLAGS ())"), S("%6 OK"),
+		S("* 2 FETCH (UID 5 BODY[] {5}"), RAW("hello"), S(")"), S("* 3 FETCH (UID 6 BODY[] {5}"), RAW("world"), S(")"), S("%7 OK"), END};
+	struct channel channel = {.fd = -1, .tipped = 2, .tips = {0, 2}};
+	struct watch_fixture fixture;
+
+	(void)state;
+	begin(&fixture, script);
+	watch_open(&fixture, 1);
+	fixture.imap.context.channel = &channel;
+	watch_expect_news(&fixture, false, true);
+	channel_take_tip(&channel, 1);
+	assert_int_equal(channel.tipped, 0);
+	fixture.imap.context.channel = NULL;
+	watch_open(&fixture, 1);
+	watch_list(&fixture, 4, "5 6 ");
+	watch_fetch(&fixture, 5, 5, "5 <hello>\n");
+	watch_fetch(&fixture, 6, 5, "6 <world>\n");
+	watch_end(&fixture);
+}
+
+/* Mail came in a folder after it was listed, and before it was left. */
+static void nothing_is_left_behind(void **state)
+{
+	static const struct step script[] = {PLAY(selected), C("%3 SELECT \"Junk\""), S("* 1 EXISTS"), S("* OK [UIDVALIDITY 8] ok"),
+		S("* OK [UIDNEXT 5] ok"), S("%3 OK"), C("%4 UID FETCH 5:4294967295 (UID RFC822.SIZE INTERNALDATE FLAGS)"), S("* 2 EXISTS"),
+		S("%4 OK"), C("%5 SELECT \"INBOX\""), S("* 3 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 10] ok"), S("%5 OK"), END};
+	struct watch_fixture fixture;
+
+	(void)state;
+	begin(&fixture, script);
+	watch_open(&fixture, 1);
+	watch_list(&fixture, 4, "");
+	watch_expect_news(&fixture, false, true);
+	watch_end(&fixture);
+}
+
+/* What was deleted since makes room for what has come: UIDNEXT tells. */
+static void a_folder_that_was_emptied_meanwhile(void **state)
+{
+	static const struct step script[] = {PLAY(selected), C("%3 SELECT \"Junk\""), S("* 0 EXISTS"), S("%3 OK"), C("%4 SELECT \"INBOX\""),
+		S("* 1 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 11] ok"), S("%4 OK"), END};
+	struct watch_fixture fixture;
+
+	(void)state;
+	begin(&fixture, script);
+	watch_open(&fixture, 1);
+	fixture.seen[0].uidnext = 0; /* as after an announcement */
+	watch_expect_news(&fixture, true, false);
+	watch_end(&fixture);
 }
 
 static void another_folder_is_open(void **state)
@@ -180,15 +191,11 @@ static void another_folder_is_open(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
-		struct fixture fixture;
-		struct folder_status status;
-		struct error ignored;
+		struct watch_fixture fixture;
 
 		begin(&fixture, scripts[i]);
-		assert_int_equal(source_select(fixture.imap.source, junk, true, &status, &fixture.imap.err), 0);
-		expect_news(&fixture);
-		source_flush(fixture.imap.source, &ignored);
-		end(&fixture);
+		watch_open(&fixture, 1);
+		watch_expect_news_and_leave(&fixture, true, false);
 	}
 }
 
@@ -203,13 +210,13 @@ static void a_wrong_guess_costs_nothing_but_bytes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
-		struct fixture fixture;
+		struct watch_fixture fixture;
 
 		begin(&fixture, scripts[i]);
-		expect_news(&fixture);
+		watch_expect_news(&fixture, true, false);
 		list(&fixture, "12 ");
-		fetch(&fixture, 12, 5, "12 <hello>\n");
-		end(&fixture);
+		watch_fetch(&fixture, 12, 5, "12 <hello>\n");
+		watch_end(&fixture);
 	}
 }
 
@@ -221,14 +228,14 @@ static void a_refused_guess_is_no_verdict(void **state)
 		C("%6 "
 		  "UID FETCH 10 (UID BODY.PEEK[])"),
 		S("* 4 FETCH (UID 10 BODY[] {5}"), RAW("hello"), S(")"), S("%6 OK"), END};
-	struct fixture fixture;
+	struct watch_fixture fixture;
 
 	(void)state;
 	begin(&fixture, script);
-	expect_news(&fixture);
+	watch_expect_news(&fixture, true, false);
 	list(&fixture, "10 ");
-	fetch(&fixture, 10, 5, "10 <hello>\n");
-	end(&fixture);
+	watch_fetch(&fixture, 10, 5, "10 <hello>\n");
+	watch_end(&fixture);
 }
 
 /* max_message is 1000. What nobody asked for by then is read and thrown away, and the session goes on. */
@@ -238,18 +245,15 @@ static void a_guess_may_be_too_large(void **state)
 	static const struct step script[] = {PLAY(idles), S("* 4 EXISTS"), C("DONE"), C("%4 " LIST), C("%5 " GUESS), S("%3 OK done"),
 		S("* 4 FETCH (UID 10 RFC822.SIZE 5000 FLAGS ())"), S("%4 OK"), S("* 4 FETCH (UID 10 BODY[] {5000}"), BYTES(body, sizeof(body)),
 		S(")"), S("%5 OK"), C("%6 IDLE"), S("+"), S("* 5 EXISTS"), C("DONE"), END};
-	struct fixture fixture;
-	struct error ignored;
+	struct watch_fixture fixture;
 
 	(void)state;
 	memset(body, 'x', sizeof(body));
 	begin(&fixture, script);
-	expect_news(&fixture);
+	watch_expect_news(&fixture, true, false);
 	list(&fixture, "10 ");
-	fetch(&fixture, 10, 5000, "10 oversized refused: message has 5000 bytes, more than the 1000 that max_message allows\n");
-	expect_news(&fixture);
-	source_flush(fixture.imap.source, &ignored);
-	end(&fixture);
+	watch_fetch(&fixture, 10, 5000, "10 oversized refused: message has 5000 bytes, more than the 1000 that max_message allows\n");
+	watch_expect_news_and_leave(&fixture, true, false);
 }
 
 static void ends_in_many_ways(void **state)
@@ -275,19 +279,19 @@ static void ends_in_many_ways(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct fixture fixture;
+		struct watch_fixture fixture;
 
-		deadline_set_factor(SECONDS_ARE_5_MS);
+		deadline_set_factor(WATCH_SECONDS_ARE_5_MS);
 		begin(&fixture, cases[i].script);
 		fixture.facts.idle_s = 240;
 		fixture.watch.until = deadline_in_s(120);
-		if (watch(&fixture) != -1)
+		if (watch_once(&fixture) != -1)
 			fail_msg("case %zu does not fail", i);
 		imap_expect_error(&fixture.imap.err, cases[i].kind, cases[i].scope, cases[i].text);
 		if (fixture.facts.idle_s != cases[i].idle_s)
 			fail_msg("case %zu: %" PRIu32 " seconds", i, fixture.facts.idle_s);
 		assert_int_equal(source_can_wait(fixture.imap.source), cases[i].waits);
-		end(&fixture);
+		watch_end(&fixture);
 	}
 }
 
@@ -295,34 +299,33 @@ static void ends_in_many_ways(void **state)
 static void asks_whether_the_server_is_there(void **state)
 {
 	static const struct step script[] = {PLAY(idles), C("DONE"), S("%3 OK"), C("%4 IDLE"), S("+"), C("DONE"), S("%4 OK"), END};
-	struct fixture fixture;
+	struct watch_fixture fixture;
 
 	(void)state;
-	deadline_set_factor(SECONDS_ARE_5_MS);
+	deadline_set_factor(WATCH_SECONDS_ARE_5_MS);
 	begin(&fixture, script);
-	assert_int_equal(watch(&fixture), 0);
+	assert_int_equal(watch_once(&fixture), 0);
 	assert_int_equal(fixture.facts.idle_s, 127);
 	fixture.watch.until = deadline_in_s(10);
-	assert_int_equal(watch(&fixture), 0);
+	assert_int_equal(watch_once(&fixture), 0);
 	assert_int_equal(fixture.facts.idle_s, 127); /* that was too short to show anything */
-	end(&fixture);
+	watch_end(&fixture);
 }
 
 /* Announcements that came to nothing before do not wake at once. */
 static void hushed_announcements_wait(void **state)
 {
 	static const struct step script[] = {PLAY(idles), S("* 4 EXISTS"), C("DONE"), END};
-	struct fixture fixture;
-	struct error ignored;
+	struct watch_fixture fixture;
 
 	(void)state;
-	deadline_set_factor(SECONDS_ARE_5_MS);
+	deadline_set_factor(WATCH_SECONDS_ARE_5_MS);
 	begin(&fixture, script);
 	fixture.watch.hush = deadline_in_s(20);
-	expect_news(&fixture);
+	watch_expect_news(&fixture, true, false);
 	assert_true(deadline_passed(fixture.watch.hush));
-	source_flush(fixture.imap.source, &ignored);
-	end(&fixture);
+	source_flush(fixture.imap.source, &fixture.imap.err);
+	watch_end(&fixture);
 }
 
 int main(void)
@@ -332,6 +335,10 @@ int main(void)
 		cmocka_unit_test(mail_is_noticed_whenever_it_is_announced),
 		cmocka_unit_test(mail_is_noticed_while_busy),
 		cmocka_unit_test(mail_between_two_idles),
+		cmocka_unit_test(listening_goes_on),
+		cmocka_unit_test(what_others_have_heard),
+		cmocka_unit_test(nothing_is_left_behind),
+		cmocka_unit_test(a_folder_that_was_emptied_meanwhile),
 		cmocka_unit_test(another_folder_is_open),
 		cmocka_unit_test(a_wrong_guess_costs_nothing_but_bytes),
 		cmocka_unit_test(a_refused_guess_is_no_verdict),

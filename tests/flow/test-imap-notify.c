@@ -1,19 +1,14 @@
 /* test-imap-notify.c - an IMAP session that is told of all its folders at once: what it hears of which, and what it does when it hears no more. RFC 5465. */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "mail/haul.h"
-#include "tests/lib/imap-fixture.h"
+#include "tests/lib/watch-fixture.h"
 
-#define SECONDS_ARE_5_MS 0.005
 #define CAPS "CAPABILITY IMAP4rev1 IDLE NOTIFY"
 #define ITEMS " (UID RFC822.SIZE INTERNALDATE FLAGS)"
 #define NOTIFY "NOTIFY SET STATUS (SELECTED-DELAYED (MessageNew MessageExpunge)) (MAILBOXES (\"INBOX\" \"Junk\") (MessageNew MessageExpunge))"
@@ -28,88 +23,12 @@ static const struct step opens_inbox[] = {C("DONE"), C("%5 SELECT \"INBOX\""), C
 	C("%7 UID FETCH 10:10 (UID BODY.PEEK[])"), S("%9 OK"), S("* 4 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 11] ok"),
 	S("%5 OK [READ-WRITE] done"), END};
 
-struct fixture {
-	struct imap_fixture imap;
-	struct host_facts facts;
-	struct folder_status seen[2];
-	bool news[2];
-	struct source_watch watch;
-	struct str listed;
-};
-
-static char inbox[] = "INBOX", junk[] = "Junk";
-static char *folders[] = {inbox, junk, NULL};
-
-static void open_folder(struct fixture *fixture, unsigned i)
+/* Both folders are known, and Junk is open. */
+static void begin(struct watch_fixture *fixture, const struct step *script)
 {
-	if (source_select(fixture->imap.source, folders[i], true, &fixture->seen[i], &fixture->imap.err) < 0)
-		fail_msg("%s", fixture->imap.err.text);
-}
-
-static void begin(struct fixture *fixture, const struct step *script)
-{
-	*fixture = (struct fixture){.facts.idle_s = 120};
-	imap_fixture_init(&fixture->imap);
-	fixture->imap.mailbox.folders = folders;
-	imap_fixture_start(&fixture->imap, script, PEER_WHOLE);
-	fixture->imap.context.facts = &fixture->facts;
-	fixture->imap.context.writable = true;
-	assert_int_equal(source_open(fixture->imap.source, &fixture->imap.err), 0);
-	open_folder(fixture, 0);
-	open_folder(fixture, 1);
-	fixture->watch = (struct source_watch){.seen = fixture->seen, .news = fixture->news, .until = DEADLINE_NEVER};
-}
-
-static void end(struct fixture *fixture)
-{
-	imap_fixture_end(&fixture->imap);
-	str_done(&fixture->listed);
-	deadline_set_factor(1);
-}
-
-static int watch(struct fixture *fixture)
-{
-	return source_wait(fixture->imap.source, &fixture->watch, &fixture->imap.err);
-}
-
-static void expect_news(struct fixture *fixture, bool of_inbox, bool of_junk)
-{
-	if (watch(fixture) != 1)
-		fail_msg("no news, but: %s", fixture->imap.err.text);
-	assert_int_equal(fixture->news[0], of_inbox);
-	assert_int_equal(fixture->news[1], of_junk);
-}
-
-static int note(void *context, const struct listed *entry, struct error *err)
-{
-	struct fixture *fixture = context;
-
-	(void)err;
-	str_addf(&fixture->listed, "%" PRIu32 " ", entry->uid);
-	return 0;
-}
-
-static void list(struct fixture *fixture, uint64_t above_uid, const char *uids)
-{
-	bool contradictory;
-
-	str_clear(&fixture->listed);
-	if (source_list(fixture->imap.source, above_uid, note, fixture, &contradictory, &fixture->imap.err) < 0)
-		fail_msg("%s", fixture->imap.err.text);
-	assert_false(contradictory);
-	assert_string_equal(str_text(&fixture->listed), uids);
-}
-
-static void fetch(struct fixture *fixture, uint32_t uid, const char *expected)
-{
-	struct haul *haul = haul_new(1, uid, 5, 0);
-	struct str got = {0};
-
-	assert_int_equal(source_request(fixture->imap.source, haul, &fixture->imap.err), 0);
-	assert_int_equal(source_flush(fixture->imap.source, &fixture->imap.err), 0);
-	imap_receive_all(&fixture->imap, 1, &got);
-	assert_string_equal(str_text(&got), expected);
-	str_done(&got);
+	watch_begin(fixture, script);
+	watch_open(fixture, 0);
+	watch_open(fixture, 1);
 }
 
 /* Wherever the message comes among the answers. */
@@ -125,15 +44,15 @@ static void another_folder_takes_one_round_trip(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
-		struct fixture fixture;
+		struct watch_fixture fixture;
 
 		begin(&fixture, scripts[i]);
-		expect_news(&fixture, true, false);
-		open_folder(&fixture, 0);
+		watch_expect_news(&fixture, true, false);
+		watch_open(&fixture, 0);
 		assert_int_equal(fixture.seen[0].exists - fixture.seen[0].above_mark, 3);
-		list(&fixture, 9, "10 ");
-		fetch(&fixture, 10, "10 <hello>\n");
-		end(&fixture);
+		watch_list(&fixture, 9, "10 ");
+		watch_fetch(&fixture, 10, 5, "10 <hello>\n");
+		watch_end(&fixture);
 	}
 }
 
@@ -144,14 +63,14 @@ static void the_early_listing_may_be_the_wrong_one(void **state)
 		C("%6 UID FETCH 10:4294967295" ITEMS), C("%7 UID FETCH 10:10 (UID BODY.PEEK[])"), S("%9 OK"), S("* 1 EXISTS"),
 		S("* OK [UIDVALIDITY 9] ok"), S("* OK [UIDNEXT 12] ok"), S("%5 OK done"), S("* 1 FETCH (UID 11 RFC822.SIZE 5 FLAGS ())"), S("%6 OK"),
 		S("%7 OK"), C("%8 UID FETCH 1:4294967295" ITEMS), S("* 1 FETCH (UID 11 RFC822.SIZE 5 FLAGS ())"), S("%8 OK"), END};
-	struct fixture fixture;
+	struct watch_fixture fixture;
 
 	(void)state;
 	begin(&fixture, script);
-	expect_news(&fixture, true, false);
-	open_folder(&fixture, 0);
-	list(&fixture, 0, "11 ");
-	end(&fixture);
+	watch_expect_news(&fixture, true, false);
+	watch_open(&fixture, 0);
+	watch_list(&fixture, 0, "11 ");
+	watch_end(&fixture);
 }
 
 static void news_and_what_is_none(void **state)
@@ -171,11 +90,11 @@ static void news_and_what_is_none(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct fixture fixture;
+		struct watch_fixture fixture;
 
 		begin(&fixture, cases[i].script);
-		expect_news(&fixture, cases[i].of_inbox, cases[i].of_junk);
-		end(&fixture);
+		watch_expect_news(&fixture, cases[i].of_inbox, cases[i].of_junk);
+		watch_end(&fixture);
 	}
 }
 
@@ -185,16 +104,16 @@ static void nothing_is_left_behind(void **state)
 	static const struct step script[] = {PLAY(is_told), S("* STATUS INBOX (MESSAGES 4 UIDNEXT 11)"), PLAY(opens_inbox),
 		S("* 4 FETCH (UID 10 RFC822.SIZE 5 FLAGS ())"), S("%6 OK"), S("* 5 EXISTS"), S("%7 OK"), C("%8 SELECT \"Junk\""), S("* 0 EXISTS"),
 		S("* OK [UIDVALIDITY 8] ok"), S("* OK [UIDNEXT 1] ok"), S("%8 OK done"), END};
-	struct fixture fixture;
+	struct watch_fixture fixture;
 
 	(void)state;
 	begin(&fixture, script);
-	expect_news(&fixture, true, false);
-	open_folder(&fixture, 0);
-	list(&fixture, 9, "10 ");
-	open_folder(&fixture, 1);
-	expect_news(&fixture, true, false);
-	end(&fixture);
+	watch_expect_news(&fixture, true, false);
+	watch_open(&fixture, 0);
+	watch_list(&fixture, 9, "10 ");
+	watch_open(&fixture, 1);
+	watch_expect_news(&fixture, true, false);
+	watch_end(&fixture);
 }
 
 /* What the server had heard of a folder and not told when it was left. */
@@ -203,15 +122,15 @@ static void a_folder_that_was_left_is_asked_about(void **state)
 	static const struct step script[] = {PLAY(is_told), S("* STATUS INBOX (MESSAGES 4 UIDNEXT 11)"), PLAY(opens_inbox),
 		S("* 4 FETCH (UID 10 RFC822.SIZE 5 FLAGS ())"), S("%6 OK"), S("%7 OK"), C("%8 STATUS \"Junk\" (MESSAGES UIDNEXT UIDVALIDITY)"),
 		S("* STATUS Junk (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 8)"), S("%8 OK"), END};
-	struct fixture fixture;
+	struct watch_fixture fixture;
 
 	(void)state;
 	begin(&fixture, script);
-	expect_news(&fixture, true, false);
-	open_folder(&fixture, 0);
-	list(&fixture, 9, "10 ");
-	expect_news(&fixture, false, true);
-	end(&fixture);
+	watch_expect_news(&fixture, true, false);
+	watch_open(&fixture, 0);
+	watch_list(&fixture, 9, "10 ");
+	watch_expect_news(&fixture, false, true);
+	watch_end(&fixture);
 }
 
 /* After an overflow it is asked for again, but not for ever. */
@@ -221,17 +140,14 @@ static void overflow_upon_overflow(void **state)
 		S("* OK [NOTIFICATIONOVERFLOW] too much"), S("%5 OK"), C("%6 " NOTIFY), S("* OK [NOTIFICATIONOVERFLOW] too much"), S("%6 OK"),
 		C("%7 SELECT \"INBOX\""), S("* 3 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 10] ok"), S("%7 OK"), C("%8 IDLE"),
 		S("+ idling"), S("* 4 EXISTS"), C("DONE"), END};
-	struct fixture fixture;
-	struct error ignored;
+	struct watch_fixture fixture;
 
 	(void)state;
 	begin(&fixture, script);
 	for (unsigned i = 0; i < 3; i++)
-		expect_news(&fixture, true, true);
+		watch_expect_news(&fixture, true, true);
 	fixture.news[1] = false;
-	expect_news(&fixture, true, false);
-	source_flush(fixture.imap.source, &ignored);
-	end(&fixture);
+	watch_expect_news_and_leave(&fixture, true, false);
 }
 
 static void a_server_that_refuses_has_idle(void **state)
@@ -239,36 +155,33 @@ static void a_server_that_refuses_has_idle(void **state)
 	static const struct step script[] = {PLAY(looks_into_both), C("%4 " NOTIFY), S("%4 NO [BADEVENT (FlagChange)] not here"),
 		C("%5 SELECT \"INBOX\""), S("* 3 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 10] ok"), S("%5 OK"), C("%6 IDLE"),
 		S("+ idling"), S("* 4 EXISTS"), C("DONE"), END};
-	struct fixture fixture;
-	struct error ignored;
+	struct watch_fixture fixture;
 
 	(void)state;
 	begin(&fixture, script);
-	expect_news(&fixture, true, false);
-	source_flush(fixture.imap.source, &ignored);
-	end(&fixture);
+	watch_expect_news_and_leave(&fixture, true, false);
 }
 
 static void silence_is_questioned(void **state)
 {
 	static const struct step alive[] = {PLAY(is_told), C("DONE"), S("%9 OK"), END};
 	static const struct step dead[] = {PLAY(is_told), C("DONE"), SILENCE, END};
-	struct fixture fixture;
+	struct watch_fixture fixture;
 
 	(void)state;
-	deadline_set_factor(SECONDS_ARE_5_MS);
+	deadline_set_factor(WATCH_SECONDS_ARE_5_MS);
 	begin(&fixture, alive);
-	assert_int_equal(watch(&fixture), 0);
+	assert_int_equal(watch_once(&fixture), 0);
 	assert_int_equal(fixture.facts.idle_s, 127);
-	end(&fixture);
-	deadline_set_factor(SECONDS_ARE_5_MS);
+	watch_end(&fixture);
+	deadline_set_factor(WATCH_SECONDS_ARE_5_MS);
 	begin(&fixture, dead);
 	fixture.facts.idle_s = 300;
 	fixture.watch.until = deadline_in_s(60);
-	assert_int_equal(watch(&fixture), -1);
+	assert_int_equal(watch_once(&fixture), -1);
 	imap_expect_error(&fixture.imap.err, ERR_TEMP, SCOPE_MAILBOX, "did not answer in time");
 	assert_int_equal(fixture.facts.idle_s, 150);
-	end(&fixture);
+	watch_end(&fixture);
 }
 
 /* NOTIFY alone makes it speak. */
@@ -279,15 +192,15 @@ static void a_server_without_idle(void **state)
 		S("* OK [UIDNEXT 10] ok"), S("%2 OK"), C("%3 SELECT \"Junk\""), S("* 0 EXISTS"), S("* OK [UIDVALIDITY 8] ok"),
 		S("* OK [UIDNEXT 1] ok"), S("%3 OK"), C("%4 " NOTIFY), S("%4 OK"), C("%5 NOOP"), S("%5 OK"),
 		S("* STATUS INBOX (MESSAGES 4 UIDNEXT 11)"), END};
-	struct fixture fixture;
+	struct watch_fixture fixture;
 
 	(void)state;
-	deadline_set_factor(SECONDS_ARE_5_MS);
+	deadline_set_factor(WATCH_SECONDS_ARE_5_MS);
 	begin(&fixture, script);
-	assert_int_equal(watch(&fixture), 0);
+	assert_int_equal(watch_once(&fixture), 0);
 	assert_int_equal(fixture.facts.idle_s, 127);
-	expect_news(&fixture, true, false);
-	end(&fixture);
+	watch_expect_news(&fixture, true, false);
+	watch_end(&fixture);
 }
 
 int main(void)

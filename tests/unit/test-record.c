@@ -66,6 +66,7 @@ static const struct rule rules[] = {
 	{REC_VERIFY, true, 0, 0, false},
 	{REC_IDLE, true, 0, 0, true},
 	{REC_BUSY, true, 0, 0, false},
+	{REC_HEARD, true, 0, 0, false},
 	{REC_INTENT, true, 0, 0, false},
 	{REC_OUTCOME, true, 0, 0, true},
 	{REC_UNFETCHED, true, 0, 0, true},
@@ -216,6 +217,17 @@ static void test_run_is_two_strings(void **unused)
 	}
 }
 
+static void test_news_of_a_folder(void **unused)
+{
+	struct record record = sound(REC_POLL);
+
+	(void)unused;
+	record.index = TIPS_MAX;
+	assert_null(check(&record, 0, false));
+	record.index++;
+	assert_non_null(check(&record, 0, false));
+}
+
 static void test_facts_about_a_host(void **unused)
 {
 	struct record record = sound(REC_HOST);
@@ -259,6 +271,7 @@ int main(void)
 		cmocka_unit_test(test_durable_ones_need_number_and_message),
 		cmocka_unit_test(test_intent_needs_a_target),
 		cmocka_unit_test(test_run_is_two_strings),
+		cmocka_unit_test(test_news_of_a_folder),
 		cmocka_unit_test(test_facts_about_a_host),
 		cmocka_unit_test(test_no_nul_in_error_texts),
 	};
