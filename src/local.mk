@@ -223,6 +223,7 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-identity.c \
 	src/supervisor/attendant-idle.c \
 	src/supervisor/attendant-leave.c \
+	src/supervisor/attendant-listen.c \
 	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant-stock.c \
@@ -267,6 +268,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/roster.h \
 	src/supervisor/schedule.c \
 	src/supervisor/schedule.h \
+	src/supervisor/sentries.c \
+	src/supervisor/sentries.h \
 	src/supervisor/service.c \
 	src/supervisor/supervisor.c \
 	src/supervisor/supervisor.h \
@@ -279,6 +282,8 @@ src_libmailhaul_a_SOURCES = \
 	src/worker/inspect.c \
 	src/worker/known.c \
 	src/worker/known.h \
+	src/worker/listen.c \
+	src/worker/listen.h \
 	src/worker/nouidl.c \
 	src/worker/nouidl.h \
 	src/worker/outlet.c \

@@ -107,6 +107,7 @@ FLOW_TESTS = \
 	tests/flow/test-pop3-transfer \
 	tests/flow/test-pop3 \
 	tests/flow/test-push \
+	tests/flow/test-sentries \
 	tests/flow/test-retention \
 	tests/flow/test-session \
 	tests/flow/test-smtp-session \

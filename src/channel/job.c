@@ -88,7 +88,7 @@ static bool decode_header(struct decoder *in, struct job *job)
 	uint64_t adopt_before;
 	uint32_t mode, trace;
 
-	if (!decode_u32(in, JOB_LIST, &mode) || !decode_u32(in, 1, &trace))
+	if (!decode_u32(in, JOB_LISTEN, &mode) || !decode_u32(in, 1, &trace))
 		return false;
 	job->mode = mode;
 	job->trace = trace != 0;

@@ -14,7 +14,8 @@ struct dest_config;
 struct error;
 struct mailbox_config;
 
-enum job_mode { JOB_HAUL, JOB_CHECK, JOB_LIST };
+/* JOB_LISTEN: only tells what the server announces in the one folder that its mailbox has. */
+enum job_mode { JOB_HAUL, JOB_CHECK, JOB_LIST, JOB_LISTEN };
 
 struct target {
 	unsigned dest;   /* index into destinations */

@@ -4,13 +4,9 @@
 
 #include "base/clock.h"
 
-void json_text(FILE *to, const char *key, const char *bytes, size_t len)
+void json_value(FILE *to, const char *bytes, size_t len)
 {
-	if (bytes == NULL) {
-		fprintf(to, ",\"%s\":null", key);
-		return;
-	}
-	fprintf(to, ",\"%s\":\"", key);
+	putc('"', to);
 	for (size_t i = 0; i < len; i++) {
 		unsigned char byte = (unsigned char)bytes[i];
 
@@ -22,6 +18,15 @@ void json_text(FILE *to, const char *key, const char *bytes, size_t len)
 			putc(byte, to);
 	}
 	putc('"', to);
+}
+
+void json_text(FILE *to, const char *key, const char *bytes, size_t len)
+{
+	fprintf(to, ",\"%s\":", key);
+	if (bytes != NULL)
+		json_value(to, bytes, len);
+	else
+		fputs("null", to);
 }
 
 void json_string(FILE *to, const char *key, const char *text)

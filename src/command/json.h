@@ -6,7 +6,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Any bytes: what is not printable ASCII becomes \u00XX. bytes NULL: null. */
+/* A string alone, of any bytes: what is not printable ASCII becomes \u00XX. */
+void json_value(FILE *to, const char *bytes, size_t len);
+/* bytes NULL: null. */
 void json_text(FILE *to, const char *key, const char *bytes, size_t len);
 void json_string(FILE *to, const char *key, const char *text);
 void json_date(FILE *to, const char *key, int64_t wall_s); /* 0: null */

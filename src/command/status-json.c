@@ -1,9 +1,26 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "command/json.h"
 #include "command/status.h"
 #include "supervisor/outlook.h"
+
+/* As soon as mail is announced; the others are polled. */
+static void print_pushed(FILE *to, const struct status_line *line)
+{
+	bool first = true;
+
+	fputs(",\"pushed\":[", to);
+	for (size_t i = 0; line->outlook != NULL && line->config->folders != NULL && line->config->folders[i] != NULL; i++) {
+		if (!outlook_is_pushed(line->outlook, i))
+			continue;
+		fputs(first ? "" : ",", to);
+		json_value(to, line->config->folders[i], strlen(line->config->folders[i]));
+		first = false;
+	}
+	putc(']', to);
+}
 
 static void print_mailbox(FILE *to, const struct status_line *line, bool first)
 {
@@ -17,6 +34,7 @@ static void print_mailbox(FILE *to, const struct status_line *line, bool first)
 	json_string(to, "doing", outlook != NULL ? outlook->doing : NULL);
 	json_date(to, "doing_since", outlook != NULL ? outlook->since_s : 0);
 	json_date(to, "next_poll", outlook != NULL ? outlook->next_s : 0);
+	print_pushed(to, line);
 	json_date(to, "last_success", mailbox->last_success);
 	json_date(to, "last_mail", mailbox->last_mail);
 	json_string(to, "stopped", mailbox->stopped[0] != '\0' ? mailbox->stopped : NULL);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "command/status.h"
 #include "supervisor/outlook.h"
@@ -52,6 +53,32 @@ static void print_undelivered(FILE *to, const struct status_line *line)
 		fprintf(to, "  next try      %s\n", counts->next_try <= line->now ? "by the next run" : when(date, counts->next_try));
 }
 
+static void print_folders(FILE *to, const struct status_line *line, const char *head, bool pushed)
+{
+	bool first = true;
+	char escaped[256];
+
+	for (size_t i = 0; line->config->folders[i] != NULL; i++) {
+		const char *folder = line->config->folders[i];
+
+		if (outlook_is_pushed(line->outlook, i) != pushed)
+			continue;
+		fprintf(to, "%s%s", first ? head : ", ", printable_into(escaped, sizeof(escaped), folder, strlen(folder)));
+		first = false;
+	}
+	if (!first)
+		putc('\n', to);
+}
+
+/* Of several folders some may be pushed and the others polled. */
+static void print_pushed(FILE *to, const struct status_line *line)
+{
+	if (line->outlook->pushed == 0 || strv_length(line->config->folders) < 2)
+		return;
+	print_folders(to, line, "  pushed        ", true);
+	print_folders(to, line, "  polled        ", false);
+}
+
 static void print_outlook(FILE *to, const struct outlook_mailbox *outlook)
 {
 	char date[24];
@@ -75,8 +102,10 @@ static void print_mailbox(FILE *to, const struct status_line *line, bool first)
 
 	(void)first;
 	fprintf(to, "%s%s\n", line->config->name, line->config->enabled ? "" : " (not enabled)");
-	if (line->outlook != NULL)
+	if (line->outlook != NULL) {
 		print_outlook(to, line->outlook);
+		print_pushed(to, line);
+	}
 	fprintf(to, "  last success  %s\n", when(date, line->mailbox.last_success));
 	fprintf(to, "  last mail     %s\n", when(date, line->mailbox.last_mail));
 	print_trouble(to, line);

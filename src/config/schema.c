@@ -85,7 +85,7 @@ static const struct schema_key mailbox_keys[] = {
 	{.name = "folders", .type = &type_list, FIELD(struct mailbox_config, folders), .for_kinds = IMAP, .initial = "INBOX", .check = check_folder,
 	 .doc = "IMAP folders to haul, by name"},
 	{.name = "push", .type = &type_bool, FIELD(struct mailbox_config, push), .for_kinds = IMAP, .initial = "no",
-	 .doc = "the daemon also waits for the server to announce new mail (IDLE)"},
+	 .doc = "the daemon also waits for the server to announce new mail (NOTIFY, IDLE)"},
 	{.name = "poll_every", .type = &type_duration, FIELD(struct mailbox_config, poll_every_s), .initial = "5m", .min = 10, .max = 31 * 86400,
 	 .doc = "how often the daemon looks for new mail"},
 	{.name = "first_run", .type = &type_first_run, FIELD(struct mailbox_config, first_run), .initial = "all",

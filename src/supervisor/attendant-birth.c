@@ -80,13 +80,14 @@ unsigned attendant_targets(const struct attendant *attendant, struct state_targe
 static int recall_folders(struct attendant *attendant, int64_t now, struct error *err)
 {
 	struct state *state = attendant->service->state;
-	size_t count = strv_length(attendant->mailbox->folders);
+	char *const *folders = attendant->job.mailbox->folders;
+	size_t count = strv_length(folders);
 	struct state_target targets[TARGETS_MAX];
 	unsigned target_count = attendant_targets(attendant, targets);
 
 	attendant->job.folder_facts = xcalloc(count != 0 ? count : 1, sizeof(*attendant->job.folder_facts));
 	for (size_t i = 0; i == 0 || i < count; i++) {
-		const char *name = count != 0 ? attendant->mailbox->folders[i] : "";
+		const char *name = count != 0 ? folders[i] : "";
 		int64_t id;
 
 		if (state_folder_find(state, attendant->mailbox_state.id, name, &id, err) < 0 ||
@@ -104,7 +105,7 @@ static int recall_facts(struct attendant *attendant, struct error *err)
 		return -1;
 	attendant->host_facts = attendant->job.host_facts;
 	/* Whoever only looks wants to see what a listing would show. */
-	return attendant->service->mode == JOB_HAUL ? recall_folders(attendant, now, err) : 0;
+	return attendant->mode == JOB_HAUL || attendant->mode == JOB_LISTEN ? recall_folders(attendant, now, err) : 0;
 }
 
 static int read_ca_file(const char *path, char **ret_pem, struct error *err)
@@ -124,15 +125,34 @@ static int read_ca_file(const char *path, char **ret_pem, struct error *err)
 	return 0;
 }
 
-int attendant_make_job(struct attendant *attendant, struct error *err)
+static int make_targets(struct attendant *attendant, struct error *err)
+{
+	const struct mailbox_config *mailbox = attendant->mailbox;
+	struct job *job = &attendant->job;
+
+	if (attendant->mode == JOB_LISTEN)
+		return 0;
+	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++)
+		add_configured_targets(attendant, mailbox->deliver_to[i]);
+	job->frozen = job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << job->target_count) - 1;
+	if (attendant->mode == JOB_CHECK && mailbox->on_refuse.destination != NULL)
+		add_configured_targets(attendant, mailbox->on_refuse.destination);
+	if (attendant->mode != JOB_HAUL)
+		return 0;
+	return state_open_targets(attendant->service->state, attendant->mailbox_state.id, add_open_target, attendant, err);
+}
+
+static int make_job(struct attendant *attendant, struct error *err)
 {
 	struct service *service = attendant->service;
 	struct job *job = &attendant->job;
 	struct mailbox_config *mailbox = xmalloc(sizeof(*mailbox));
 
 	*mailbox = *attendant->mailbox;
+	if (attendant->mode == JOB_LISTEN)
+		mailbox->folders = attendant->folders;
 	*job = (struct job){
-		.mode = service->mode,
+		.mode = attendant->mode,
 		.trace = service->trace != NULL && strcmp(service->trace, mailbox->name) == 0,
 		.log_level = log_max_level(),
 		.sandbox = attendant->config->sandbox,
@@ -142,12 +162,7 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 	};
 	if (state_begun_anew_at(service->state, clock_wall_s(), &job->adopt_before, err) < 0)
 		return -1;
-	for (size_t i = 0; mailbox->deliver_to[i] != NULL; i++)
-		add_configured_targets(attendant, mailbox->deliver_to[i]);
-	job->frozen = job->target_count == TARGETS_MAX ? UINT64_MAX : (UINT64_C(1) << job->target_count) - 1;
-	if (service->mode == JOB_CHECK && mailbox->on_refuse.destination != NULL)
-		add_configured_targets(attendant, mailbox->on_refuse.destination);
-	if (service->mode == JOB_HAUL && state_open_targets(service->state, attendant->mailbox_state.id, add_open_target, attendant, err) < 0)
+	if (make_targets(attendant, err) < 0)
 		return -1;
 	if (recall_facts(attendant, err) < 0)
 		return -1;
@@ -369,4 +384,13 @@ int attendant_give_birth(struct attendant *attendant, struct error *err)
 	int result = spawner_worker(attendant->service->spawner, ends[1], &attendant->worker, err);
 	close(ends[1]);
 	return result == 0 ? attendant_watch(attendant, err) : -1;
+}
+
+int attendant_bring_up(struct attendant *attendant, struct error *err)
+{
+	int result = make_job(attendant, err);
+
+	if (result == 0)
+		result = attendant_gather_secrets(attendant, err);
+	return result > 0 ? attendant_give_birth(attendant, err) : result;
 }

@@ -239,7 +239,7 @@ static int begin(struct attendant *attendant, const struct record *request, stru
 
 int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err)
 {
-	if (request->kind != REC_FOLDER && attendant->service->mode != JOB_HAUL)
+	if (request->kind != REC_FOLDER && attendant->mode != JOB_HAUL)
 		return attendant_nonsense(err, "a change while it should only look");
 	/* What was reported is part of what is known. */
 	if (ledger_commit(attendant->service->ledger, err) < 0 || begin(attendant, request, err) < 0)

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "channel/channel.h"
 #include "supervisor/attendant.h"
 #include "supervisor/ledger.h"
 #include "supervisor/progress.h"
@@ -12,7 +13,7 @@ int attendant_let_idle(struct attendant *attendant, const struct record *request
 	struct error trouble = {0};
 	bool stays = false;
 
-	if (service->mode != JOB_HAUL)
+	if (attendant->mode != JOB_HAUL)
 		return attendant_nonsense(err, "to wait when it should only look");
 	if (ledger_commit(service->ledger, err) < 0)
 		return -1;
@@ -21,6 +22,7 @@ int attendant_let_idle(struct attendant *attendant, const struct record *request
 	if (!attendant->stopping && service->idle != NULL && service->idle(service, attendant, &trouble, &stays, err) < 0)
 		return -1;
 	attendant->idle = stays;
+	attendant->hears_one = request->count != 0;
 	attendant->idle_since_ns = clock_monotonic_ns();
 	attendant->idle_since_s = clock_wall_s();
 	attendant_send(attendant, &(struct record){.kind = REC_WATCH, .count = stays}, NULL, 0);
@@ -41,14 +43,19 @@ void attendant_take_busy(struct attendant *attendant)
 bool attendant_may_say(const struct attendant *attendant, enum record_kind kind)
 {
 	switch (kind) {
+	case REC_HEARD:
+		return attendant->mode == JOB_LISTEN;
+	case REC_CONNECT:
+		return !attendant->idle;
 	case REC_BUSY:
+		return attendant->mode == JOB_HAUL;
 	case REC_HOST:
 	case REC_LOG:
 	case REC_TRACE:
 	case REC_END:
 		return true;
 	default:
-		return !attendant->idle;
+		return !attendant->idle && attendant->mode != JOB_LISTEN;
 	}
 }
 
@@ -57,4 +64,12 @@ void attendant_poll(struct attendant *attendant, bool insistent)
 	attendant->insistent |= insistent;
 	if (attendant->idle && !attendant->stopping)
 		attendant_send(attendant, &(struct record){.kind = REC_POLL}, NULL, 0);
+}
+
+/* It is not lost on one that is busy, but may not fit into the channel of one that has not listened for long. */
+bool attendant_tip(struct attendant *attendant, unsigned folder, uint32_t count)
+{
+	struct record record = {.kind = REC_POLL, .index = folder + 1, .count = count};
+
+	return attendant->channel_fd >= 0 && record_send(attendant->channel_fd, &record, NULL, 0) > 0;
 }

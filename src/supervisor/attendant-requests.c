@@ -153,7 +153,7 @@ static int serve_destination(struct attendant *attendant, const struct record *r
 {
 	struct error why;
 
-	if (attendant->service->mode != JOB_HAUL || request->index >= attendant->job.destination_count)
+	if (attendant->mode != JOB_HAUL || request->index >= attendant->job.destination_count)
 		return attendant_nonsense(err, "a back-off of what is not its own");
 	error_code(&why, request->error, SCOPE_DESTINATION, (int)request->code, "%.*s", (int)request->len, request->text);
 	if (destinations_note_failure(attendant, request->index, &why, err) < 0)
@@ -267,7 +267,7 @@ static int serve_run(struct attendant *attendant, const struct record *request, 
 	const struct dest_config *dest;
 	int input, result;
 
-	if (attendant->service->mode != JOB_HAUL || attendant->command.child.pid > 0 || request->index >= attendant->job.destination_count)
+	if (attendant->mode != JOB_HAUL || attendant->command.child.pid > 0 || request->index >= attendant->job.destination_count)
 		return attendant_nonsense(err, "a program that is not its own");
 	dest = &attendant->job.destinations[request->index];
 	if (dest->kind != DEST_MDA || !is_target(attendant, request->index, recipient) ||

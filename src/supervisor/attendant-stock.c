@@ -16,7 +16,7 @@ void attendant_take_stock(struct attendant *attendant)
 {
 	struct mailbox_counts counts;
 
-	if (attendant->service->mode != JOB_HAUL || state_undelivered(attendant->service->state, attendant->mailbox_state.id, &counts, NULL) < 0)
+	if (attendant->mode != JOB_HAUL || state_undelivered(attendant->service->state, attendant->mailbox_state.id, &counts, NULL) < 0)
 		return;
 	herald_held(attendant->service, &attendant->log, attendant->held, counts.held);
 	attendant->held = counts.held;

@@ -223,10 +223,10 @@ static int take_record(struct attendant *attendant, const struct record *record,
 		return 0;
 	if (wrong == NULL && record_is_durable(record->kind) && record->seq != attendant->received + 1)
 		wrong = "out of sequence";
-	if (wrong == NULL && record_is_durable(record->kind) && attendant->service->mode != JOB_HAUL)
+	if (wrong == NULL && record_is_durable(record->kind) && attendant->mode != JOB_HAUL)
 		wrong = "from one that should only look";
 	if (wrong == NULL && !attendant_may_say(attendant, record->kind))
-		wrong = "from one that should wait for mail";
+		wrong = attendant->mode == JOB_LISTEN ? "from one that should only listen" : "from one that should wait for mail";
 	if (wrong != NULL) {
 		error_set(&err, ERR_PROTO, SCOPE_MAILBOX, "%s: %s", record_kind_name(record->kind), wrong);
 		attendant_condemn(attendant, &err);
@@ -264,6 +264,9 @@ static int take_record(struct attendant *attendant, const struct record *record,
 		break;
 	case REC_BUSY:
 		attendant_take_busy(attendant);
+		break;
+	case REC_HEARD:
+		attendant_take_heard(attendant, record);
 		break;
 	case REC_END:
 		take_end(attendant, record);
@@ -384,16 +387,14 @@ static int drop_removed_targets(struct attendant *attendant, struct error *err)
 	return 0;
 }
 
-int attendant_start(
-	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err)
+struct attendant *attendant_new(struct service *service, const struct mailbox_config *mailbox, enum job_mode mode)
 {
 	struct attendant *attendant = xcalloc(1, sizeof(*attendant));
-	int result;
 
 	attendant->service = service;
 	attendant->config = service->config;
 	attendant->mailbox = mailbox;
-	attendant->insistent = insistent;
+	attendant->mode = mode;
 	attendant->started_s = clock_wall_s();
 	attendant->heard_ns = clock_monotonic_ns();
 	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
@@ -401,6 +402,16 @@ int attendant_start(
 		attendant->waiting_fd = -1;
 	attendant->worker.pidfd = -1;
 	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
+	return attendant;
+}
+
+int attendant_start(
+	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err)
+{
+	struct attendant *attendant = attendant_new(service, mailbox, service->mode);
+	int result;
+
+	attendant->insistent = insistent;
 	result = take_locks(attendant, err);
 	if (result == 0)
 		result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
@@ -412,11 +423,7 @@ int attendant_start(
 	if (result == 0)
 		result = attendant_recall_stock(attendant, err);
 	if (result == 0)
-		result = attendant_make_job(attendant, err);
-	if (result == 0)
-		result = attendant_gather_secrets(attendant, err);
-	if (result > 0)
-		result = attendant_give_birth(attendant, err);
+		result = attendant_bring_up(attendant, err);
 	if (result < 0) {
 		attendant_free(attendant);
 		return -1;

@@ -40,6 +40,8 @@ struct service {
 	/* A worker has hauled everything, but for what trouble says (ERR_NONE: nothing): may it stay connected? *ret_stays; -1: ask again when the database is free. NULL: none may. */
 	int (*idle)(struct service *, struct attendant *, const struct error *trouble, bool *ret_stays, struct error *);
 	void (*turned)(struct service *, struct attendant *); /* one that stays begins to wait for mail, or has some */
+	void (*heard)(
+		struct service *, struct attendant *, uint32_t count); /* one that listens: so many messages were announced; 0: it has begun to */
 	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
 	struct herald *herald;   /* NULL: nobody is told */
 	struct metrics *metrics; /* NULL: nobody counts */
@@ -75,6 +77,8 @@ struct attendant {
 	struct service *service;
 	const struct config *config; /* of the time when it started; the service may have another by now */
 	const struct mailbox_config *mailbox;
+	enum job_mode mode;
+	char *folders[2]; /* JOB_LISTEN: the one that it listens to, borrowed; NULL */
 	struct mailbox_state mailbox_state;
 	int64_t started_s;           /* wall clock */
 	int64_t heard_ns, killed_ns; /* CLOCK_MONOTONIC: its last word; 0 or since when it should be dead */
@@ -101,7 +105,8 @@ struct attendant {
 	bool over, stopping, hurried;    /* over: REC_END has come, or the worker is gone; told to leave, and at once */
 	bool condemned;                  /* it lied: nothing that it says counts any more */
 	struct error result;
-	bool idle; /* it waits for mail; since: CLOCK_MONOTONIC and wall clock */
+	bool hears_one; /* it waits for mail in the first of several folders only */
+	bool idle;      /* it waits for mail; since: CLOCK_MONOTONIC and wall clock */
 	int64_t idle_since_ns, idle_since_s;
 	/* secrets on their way: one descriptor each, in the job's numbering */
 	unsigned next_secret;
@@ -127,12 +132,17 @@ struct attendant {
  * started; finished is not called. */
 int attendant_start(
 	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err);
+/* A worker that listens to that folder. It takes no lock, knows no destination, and nothing that it says gets into the state. -1 as above. */
+int attendant_listen(
+	struct service *service, const struct mailbox_config *mailbox, unsigned folder, struct attendant **ret_attendant, struct error *err);
 void attendant_stop(struct attendant *attendant); /* leave at the next message boundary; if that takes too long, at once */
 void attendant_hurry(
 	struct attendant *attendant); /* leave at once, with nothing in doubt but what waits for its answer; killed if that takes too long */
 void attendant_kill(struct attendant *attendant); /* now */
 /* To one that waits for mail: look now. insistent: as for attendant_start. */
 void attendant_poll(struct attendant *attendant, bool insistent);
+/* To one that hauls, now or later: so many messages were announced in a folder that it does not hear of. False: it could not be told. */
+bool attendant_tip(struct attendant *attendant, unsigned folder, uint32_t count);
 /* What the session has learned about the server, if anything. Inside a transaction. */
 int attendant_store_facts(const struct attendant *attendant, int64_t now, struct error *err);
 /* attendant-stock.c; at the beginning: what it had */
@@ -150,15 +160,17 @@ void attendant_acknowledge(struct attendant *attendant, uint32_t seq);
 void attendant_condemn(struct attendant *attendant, const struct error *why); /* it broke the order of steps: killed */
 
 /* -- what its files share -- */
+struct attendant *attendant_new(struct service *service, const struct mailbox_config *mailbox, enum job_mode mode);
 void attendant_send(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count);
 void attendant_refuse(struct attendant *attendant, const struct error *why); /* REC_FAILED to the request at hand */
 int attendant_watch(struct attendant *attendant, struct error *err);         /* its channel, its silence and its end */
 /* attendant-birth.c */
 /* The targets of the job, as the state wants them; of TARGETS_MAX. Returns their number. */
 unsigned attendant_targets(const struct attendant *attendant, struct state_target *targets);
-int attendant_make_job(struct attendant *attendant, struct error *err);
 int attendant_gather_secrets(struct attendant *attendant, struct error *err); /* 1: all there, 0: a command is running, -1 */
 int attendant_give_birth(struct attendant *attendant, struct error *err);
+/* Job, secrets, birth. */
+int attendant_bring_up(struct attendant *attendant, struct error *err);
 /* attendant-requests.c; fds are the attendant's to close */
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
 void attendant_end_connector(struct attendant *attendant);
@@ -169,6 +181,8 @@ int attendant_identify(struct attendant *attendant, const struct record *request
 int attendant_let_idle(struct attendant *attendant, const struct record *request, struct error *err); /* answers REC_IDLE */
 void attendant_take_busy(struct attendant *attendant);
 bool attendant_may_say(const struct attendant *attendant, enum record_kind kind); /* at this moment */
+/* attendant-listen.c */
+void attendant_take_heard(struct attendant *attendant, const struct record *record);
 /* attendant-refusal.c */
 int attendant_refusal(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err);
 

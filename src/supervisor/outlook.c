@@ -28,6 +28,7 @@ static void write_post(const struct post *post, bool is_lent, struct str *out)
 {
 	const char *word = is_lent ? "lent" : "resting";
 	int64_t since = 0, next = 0;
+	uint64_t pushed = 0;
 
 	if (post->state == POST_HAULING) {
 		word = "hauling";
@@ -36,12 +37,13 @@ static void write_post(const struct post *post, bool is_lent, struct str *out)
 		word = "pushing";
 		since = post->attendant->idle_since_s;
 		next = since + post->mailbox->poll_every_s;
+		pushed = post->attendant->hears_one ? 1 | sentries_mask(post) : UINT64_MAX;
 	} else if (!is_lent && post->state == POST_WAITING) {
 		word = "waiting";
 	} else if (!is_lent) {
 		next = wall_of(post->due_ns);
 	}
-	str_addf(out, "mailbox\t%s\t%s\t%" PRId64 "\t%" PRId64 "\n", post->mailbox->name, word, since, next);
+	str_addf(out, "mailbox\t%s\t%s\t%" PRId64 "\t%" PRId64 "\t%" PRIx64 "\n", post->mailbox->name, word, since, next, pushed);
 }
 
 void outlook_write(const struct roster *roster, int64_t started_s, bool (*is_lent)(void *, const char *name), void *context, struct str *out)
@@ -60,7 +62,8 @@ static bool read_line(struct outlook *outlook, const char *line)
 
 	if (sscanf(line, "daemon\t%ld\t%" SCNd64, &outlook->pid, &outlook->started_s) == 2)
 		return true;
-	if (sscanf(line, "mailbox\t%64[^\t]\t%15[^\t]\t%" SCNd64 "\t%" SCNd64, mailbox.name, mailbox.doing, &mailbox.since_s, &mailbox.next_s) != 4)
+	if (sscanf(line, "mailbox\t%64[^\t]\t%15[^\t]\t%" SCNd64 "\t%" SCNd64 "\t%" SCNx64, mailbox.name, mailbox.doing, &mailbox.since_s,
+		    &mailbox.next_s, &mailbox.pushed) != 5)
 		return false;
 	outlook->mailboxes = xreallocarray(outlook->mailboxes, outlook->count + 1, sizeof(mailbox));
 	outlook->mailboxes[outlook->count++] = mailbox;
@@ -94,6 +97,11 @@ bool outlook_read(int fd_take, struct outlook *ret_outlook)
 	makes_sense = read_lines(ret_outlook, text.data);
 	str_done(&text);
 	return makes_sense;
+}
+
+bool outlook_is_pushed(const struct outlook_mailbox *mailbox, size_t i)
+{
+	return i < 64 ? (mailbox->pushed >> i & 1) != 0 : mailbox->pushed == UINT64_MAX;
 }
 
 const struct outlook_mailbox *outlook_find(const struct outlook *outlook, const char *name)

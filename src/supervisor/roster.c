@@ -105,12 +105,42 @@ static void leave_place(struct roster *roster, struct post *post)
 	}
 }
 
+static void begin_to_haul(struct roster *roster, struct post *post)
+{
+	leave_place(roster, post);
+	post->state = POST_HAULING;
+	roster->hauling++;
+}
+
+static void on_finished(struct service *service, struct attendant *attendant, const struct error *err);
+
+/* The last sentry of a session that is over ends the whole. */
+static void on_sentry_finished(struct roster *roster, struct attendant *attendant, const struct error *err)
+{
+	struct post *post = sentries_ended(roster, attendant, err);
+
+	if (post->ending && post->sentries.running == 0)
+		on_finished(roster->service, post->attendant, &post->attendant->result);
+	else
+		roster_fill(roster);
+}
+
 static void on_finished(struct service *service, struct attendant *attendant, const struct error *err)
 {
 	struct roster *roster = service->roster;
-	struct post *post = post_of(roster, attendant);
 	bool hauling = service->mode == JOB_HAUL, canceled = err->kind == ERR_CANCELED;
+	struct post *post;
 
+	if (attendant->mode == JOB_LISTEN) {
+		on_sentry_finished(roster, attendant, err);
+		return;
+	}
+	post = post_of(roster, attendant);
+	post->ending = true;
+	if (!sentries_dismiss(post)) {
+		begin_to_haul(roster, post); /* whoever wants it now wants another session */
+		return;
+	}
 	progress_clear();
 	/* Its last outcomes before anything else; if another mailhaul has the database, a little later. */
 	if (hauling && (ledger_commit(service->ledger, NULL) < 0 ||
@@ -122,6 +152,7 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 	attendant_unlock(attendant);
 	leave_place(roster, post);
 	post->attendant = NULL;
+	post->ending = false;
 	post->state = POST_RESTING;
 	post->host->sessions--;
 	roster->driver->ended(roster->context, post, attendant, err);
@@ -179,17 +210,24 @@ static void on_turned(struct service *service, struct attendant *attendant)
 	struct roster *roster = service->roster;
 	struct post *post = post_of(roster, attendant);
 
-	leave_place(roster, post);
 	if (attendant->idle) {
+		leave_place(roster, post);
 		post->state = POST_PUSHED;
 		roster->pushed++;
 		post->host->pushed++;
+		sentries_repeat(post);
 		fill_again_in(roster, 0); /* not from within its request */
 	} else {
-		post->state = POST_HAULING;
-		roster->hauling++;
+		begin_to_haul(roster, post);
 	}
 	roster->driver->turned(roster->context, post);
+}
+
+static void on_heard(struct service *service, struct attendant *attendant, uint32_t count)
+{
+	sentries_heard(service->roster, attendant, count);
+	if (count == 0)
+		fill_again_in(service->roster, 0); /* the next one may start */
 }
 
 /* -- starting them -- */
@@ -315,6 +353,7 @@ void roster_fill(struct roster *roster)
 			return;
 		}
 	}
+	sentries_fill(roster);
 	if (!roster->closed && roster_has_waiting(roster))
 		fill_again_when_due(roster);
 	if (roster->hauling + roster->pushed == 0 && (roster->closed || !roster_has_waiting(roster)))
@@ -352,6 +391,7 @@ void roster_init(struct roster *roster, struct service *service, const struct ro
 	service->finished = on_finished;
 	service->idle = on_idle_worker;
 	service->turned = on_turned;
+	service->heard = on_heard;
 }
 
 static struct roster_host *host_of(struct roster *roster, const struct mailbox_config *mailbox)
@@ -375,6 +415,7 @@ void roster_assign(struct roster *roster, struct post *post, const struct mailbo
 {
 	if (post->host != NULL)
 		post->host->posts--;
+	sentries_done(post);
 	post->mailbox = mailbox;
 	post->host = host_of(roster, mailbox);
 	post->host->posts++;
@@ -389,6 +430,7 @@ void roster_remove(struct roster *roster, struct post *post)
 	memmove(&roster->posts[i], &roster->posts[i + 1], (roster->count - i - 1) * sizeof(struct post *));
 	roster->count--;
 	post->host->posts--;
+	sentries_done(post);
 	free(post);
 }
 
@@ -413,8 +455,10 @@ struct post *roster_find(const struct roster *roster, const char *name)
 void roster_probe_pushed(struct roster *roster)
 {
 	for (unsigned i = 0; i < roster->count; i++)
-		if (roster->posts[i]->state == POST_PUSHED)
+		if (roster->posts[i]->attendant != NULL) {
 			attendant_poll(roster->posts[i]->attendant, false);
+			sentries_probe(roster->posts[i]);
+		}
 }
 
 void roster_stop_pushed(struct roster *roster)
@@ -440,21 +484,26 @@ void roster_open(struct roster *roster)
 void roster_hurry(struct roster *roster)
 {
 	for (unsigned i = 0; i < roster->count; i++)
-		if (roster->posts[i]->attendant != NULL)
+		if (roster->posts[i]->attendant != NULL) {
 			attendant_hurry(roster->posts[i]->attendant);
+			sentries_hurry(roster->posts[i]);
+		}
 }
 
 void roster_kill(struct roster *roster)
 {
 	for (unsigned i = 0; i < roster->count; i++)
-		if (roster->posts[i]->attendant != NULL)
+		if (roster->posts[i]->attendant != NULL) {
 			attendant_kill(roster->posts[i]->attendant);
+			sentries_kill(roster->posts[i]);
+		}
 }
 
 void roster_done(struct roster *roster)
 {
 	for (unsigned i = 0; i < roster->count; i++) {
 		attendant_free(roster->posts[i]->attendant);
+		sentries_done(roster->posts[i]);
 		free(roster->posts[i]);
 	}
 	for (unsigned i = 0; i < roster->host_count; i++) {

@@ -8,16 +8,18 @@
 
 #include <systemd/sd-event.h>
 
+#include "supervisor/sentries.h"
+
 struct attendant;
 struct error;
 struct mailbox_config;
 struct service;
 
-/* The posts on one server: how many of them there are, have a session, wait in it for mail, and were spread out so far. */
+/* The posts on one server: how many of them there are, have a session, wait in it for mail, and were spread out so far. Sentries are sessions, too. */
 struct roster_host {
 	char *name;
 	bool is_local; /* on this machine: no limit but places */
-	unsigned posts, sessions, pushed, spread;
+	unsigned posts, sessions, sentries, pushed, spread;
 };
 
 /* POST_PUSHED: all is hauled, and its session waits for the server to announce mail. Takes up no place. */
@@ -32,6 +34,8 @@ struct post {
 	uint64_t turn;               /* POST_WAITING: the lowest is next */
 	int64_t not_before_ns;       /* POST_WAITING: CLOCK_MONOTONIC, or 0 */
 	struct attendant *attendant; /* POST_HAULING and POST_PUSHED, else NULL */
+	struct sentries sentries;    /* while it has an attendant */
+	bool ending;                 /* its session is over, and these are not yet */
 	/* The daemon's */
 	int64_t due_ns, started_ns;         /* CLOCK_BOOTTIME: when it is wanted next; when its last session began */
 	const struct mailbox_config *later; /* what mailbox becomes when its session is over; or NULL */
@@ -60,7 +64,7 @@ struct roster {
 	const struct roster_driver *driver;
 	void *context; /* the driver's */
 	struct post **posts;
-	unsigned count, hauling, pushed;
+	unsigned count, hauling, pushed, sentries;
 	unsigned places, places_per_host; /* whoever says nothing for a while, say in a tarpit, uses up none of the first */
 	struct roster_host **hosts;
 	unsigned host_count;

@@ -38,8 +38,11 @@ static void make_small(struct session *session)
 static int ask_to_stay(struct session *session, bool *ret_may, struct error *err)
 {
 	const struct error *trouble = &session->trouble;
-	struct record answer,
-		request = {.kind = REC_IDLE, .error = (uint8_t)trouble->kind, .scope = (uint8_t)trouble->scope, .code = (uint32_t)trouble->code};
+	struct record answer, request = {.kind = REC_IDLE,
+				      .error = (uint8_t)trouble->kind,
+				      .scope = (uint8_t)trouble->scope,
+				      .code = (uint32_t)trouble->code,
+				      .count = session->folder_count > 1 && !source_tells_of_all(session->source)};
 
 	record_set_text(&request, trouble->text, strlen(trouble->text));
 	if (channel_call(session->channel, &request, NULL, 0, REC_WATCH, &answer, NULL, 0, err) < 0)

@@ -18,6 +18,7 @@
 #include "channel/channel.h"
 #include "channel/job.h"
 #include "channel/wait.h"
+#include "worker/listen.h"
 #include "worker/seal.h"
 #include "worker/session.h"
 
@@ -184,6 +185,18 @@ static int seal(const struct birth *birth, struct error *err)
 	return 0;
 }
 
+static int run(struct session *session, struct error *err)
+{
+	switch (session->job->mode) {
+	case JOB_HAUL:
+		return session_run(session, err);
+	case JOB_LISTEN:
+		return session_listen(session, err);
+	default:
+		return session_inspect(session, err);
+	}
+}
+
 static int work(struct birth *birth, struct error *err)
 {
 	struct channel channel;
@@ -197,7 +210,7 @@ static int work(struct birth *birth, struct error *err)
 	if (seal(birth, err) < 0)
 		return -1;
 	session_init(&session, birth->job, &channel, birth->spool_fd, birth->secrets, (const int(*)[3])birth->directories, birth->refusals);
-	result = birth->job->mode == JOB_HAUL ? session_run(&session, err) : session_inspect(&session, err);
+	result = run(&session, err);
 	if (!channel.closed) /* else messages may be under way still, and nobody is left to tidy up for */
 		session_done(&session);
 	return result;

@@ -26,7 +26,7 @@ struct bench {
 	struct dest_config dests[1];
 	struct error result;
 	bool finished, ledger_failed, short_of_room, late, waits;
-	unsigned turns;
+	unsigned turns, heard;
 };
 
 static void on_finished(struct service *service, struct attendant *attendant, const struct error *err)
@@ -72,12 +72,8 @@ static int begin(void **ctx)
 	bench->service.ledger = ledger_new(bench->service.event, bench->fixture.state, on_ledger_failure, on_shortage, bench);
 	bench->dests[0] = (struct dest_config){.name = name, .kind = DEST_MDA, .argv = argv};
 
-	attendant = xcalloc(1, sizeof(*attendant));
-	*attendant = (struct attendant){.service = &bench->service, .mailbox = &bench->fixture.config, .mailbox_state.id = bench->fixture.mailbox};
-	attendant->log = (struct log){.key = "mailbox", .value = "anna"};
-	attendant->lock_fd = attendant->old_lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd =
-		attendant->waiting_fd = attendant->worker.pidfd = -1;
-	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
+	attendant = attendant_new(&bench->service, &bench->fixture.config, JOB_HAUL);
+	attendant->mailbox_state.id = bench->fixture.mailbox;
 	attendant->job.destination_count = attendant->job.target_count = 1;
 	attendant->job.frozen = 1;
 	attendant->job.destinations = xmalloc(sizeof(bench->dests));
@@ -193,7 +189,7 @@ static void test_ends_one_that_records_while_it_should_only_look(void **ctx)
 {
 	struct bench *bench = *ctx;
 
-	bench->service.mode = JOB_CHECK;
+	bench->attendant->mode = JOB_CHECK;
 	give_worker(bench, say_too_much_about_nothing);
 	run_until(bench, &bench->finished);
 	assert_non_null(strstr(bench->result.text, "only look"));
@@ -457,6 +453,77 @@ static void test_ends_one_that_does_more_than_wait(void **ctx)
 	}
 }
 
+static void ask_what_is_known(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_FOLDER, .uidvalidity = 7}, NULL, 0);
+}
+
+static void ask_to_stay(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_IDLE}, NULL, 0);
+}
+
+static void ask_for_a_file(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_WANT_FILE}, NULL, 0);
+}
+
+static void test_ends_one_that_does_more_than_listen(void **ctx)
+{
+	static void (*const cases[])(int) = {ask_what_is_known, ask_to_stay, ask_for_a_file, say_too_much_about_nothing};
+	struct bench *bench;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		end(ctx);
+		begin(ctx);
+		bench = *ctx;
+		bench->attendant->mode = JOB_LISTEN;
+		give_worker(bench, cases[i]);
+		run_until(bench, &bench->finished);
+		assert_non_null(strstr(bench->result.text, "from one that should only"));
+	}
+}
+
+static void say_what_was_heard(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_HEARD}, NULL, 0);
+	send_patiently(fd, &(struct record){.kind = REC_HEARD, .count = 3}, NULL, 0);
+	leave(fd, true);
+}
+
+static void note_heard(struct service *service, struct attendant *attendant, uint32_t count)
+{
+	struct bench *bench = service->context;
+
+	assert_true(attendant->idle);
+	bench->heard += count;
+	bench->turns++;
+}
+
+static void test_hears_from_one_that_listens(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	bench->attendant->mode = JOB_LISTEN;
+	bench->service.heard = note_heard;
+	give_worker(bench, say_what_was_heard);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->result.kind, ERR_NONE);
+	assert_int_equal(bench->turns, 2);
+	assert_int_equal(bench->heard, 3);
+}
+
+/* Only who listens may say so. */
+static void test_hears_from_nobody_else(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	give_worker(bench, say_what_was_heard);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->turns, 0);
+	assert_int_equal(bench->result.kind, ERR_LOCAL);
+}
+
 static void test_lets_one_wait_for_mail(void **ctx)
 {
 	struct bench *bench = *ctx;
@@ -609,6 +676,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_does_without_a_folder_that_was_forgotten, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_does_more_than_wait, begin, end),
 		cmocka_unit_test_setup_teardown(test_lets_one_wait_for_mail, begin, end),
+		cmocka_unit_test_setup_teardown(test_ends_one_that_does_more_than_listen, begin, end),
+		cmocka_unit_test_setup_teardown(test_hears_from_one_that_listens, begin, end),
+		cmocka_unit_test_setup_teardown(test_hears_from_nobody_else, begin, end),
 		cmocka_unit_test_setup_teardown(test_lets_nobody_wait_during_a_run, begin, end),
 		cmocka_unit_test_setup_teardown(test_kills_and_reaps_what_is_given_up, begin, end),
 		cmocka_unit_test_setup_teardown(test_tells_that_the_reserve_is_spent, begin, end),

@@ -396,6 +396,7 @@ static void describe(struct player *player, const struct step *step)
 		[STEP_CLOSE] = "CLOSE",
 		[STEP_CUT] = "CUT",
 		[STEP_NEXT] = "NEXT",
+		[STEP_ALSO] = "ALSO",
 	};
 	char text[80];
 
@@ -431,6 +432,24 @@ static void next_client(struct player *player)
 }
 
 static void play(struct player *player, const struct step *step);
+
+/* In a process of its own, which waits for its client. */
+static void also_play(struct player *player, const struct step *script)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		give_up(player, "fork: %s", strerror(errno));
+	if (pid != 0)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(player->fd);
+	*player = (struct player){.flags = player->flags, .report = player->report};
+	accept_client(player);
+	play(player, script);
+	wait_for_end(player);
+	_exit(0);
+}
 
 static void play_step(struct player *player, const struct step *step)
 {
@@ -487,6 +506,9 @@ static void play_step(struct player *player, const struct step *step)
 	case STEP_NEXT:
 		next_client(player);
 		break;
+	case STEP_ALSO:
+		also_play(player, step->steps);
+		break;
 	case STEP_SILENCE:
 	case STEP_END:
 		wait_for_end(player);
@@ -521,6 +543,8 @@ static _Noreturn void run_child(int fd, const struct step *script, unsigned flag
 	play(&player, script);
 	describe(&player, &end);
 	play_step(&player, &end);
+	while (wait(NULL) > 0) /* what else is played; a client that never comes is found by our deadline */
+		;
 	_exit(0);
 }
 

@@ -42,6 +42,7 @@ enum step_kind {
 	STEP_CUT,
 	STEP_PLAY,
 	STEP_NEXT,
+	STEP_ALSO,
 };
 
 struct step {
@@ -84,6 +85,8 @@ struct step {
 
 /* PEER_LISTEN: waits until the client has hung up, and goes on with the next connection. */
 #define NEXT {STEP_NEXT, NULL, 0, NULL}
+/* PEER_LISTEN: from here on the next connection, at whatever time it comes, is played with that script; this one goes on. */
+#define ALSO(script) {STEP_ALSO, NULL, 0, script}
 
 /* Another script, up to its END, at this place. */
 #define PLAY(script) {STEP_PLAY, NULL, 0, script}

@@ -10,19 +10,20 @@ DIR=
 DAEMON=
 serial=0
 
-# configure [LINE...]: anna's lines. Ten minutes are one.
+# configure [LINE...]: anna's lines.
 configure() {
   {
     printf 'state_dir: %s\ndestinations:\n  home: {maildir: %s}\nmailboxes:\n' "$DIR/state" "$DIR/home"
     printf '  - name: anna\n    imap: "localhost:%s"\n    ca_file: %s\n' "$IMAPS_PORT" "$WORK/certs/ca.pem"
-    printf '    user: anna\n    password: secret\n    deliver_to: home\n    push: yes\n    poll_every: 10m\n'
+    printf '    user: anna\n    password: secret\n    deliver_to: home\n    push: yes\n'
     [ $# -eq 0 ] || printf '    %s\n' "$@"
   } >"$DIR/config.yaml"
   chmod 600 "$DIR/config.yaml"
 }
 
+# daemon_start FACTOR: so many seconds are one.
 daemon_start() {
-  MAILHAUL_DEADLINE_FACTOR=0.1 "$MAILHAUL" --config "$DIR/config.yaml" -v --trace anna daemon 2>"$DIR/log" &
+  MAILHAUL_DEADLINE_FACTOR=$1 "$MAILHAUL" --config "$DIR/config.yaml" -v --trace anna daemon 2>"$DIR/log" &
   DAEMON=$!
   at_exit "kill -9 $DAEMON 2>/dev/null"
 }
@@ -57,8 +58,8 @@ worker() {
 }
 
 announced() {
-  configure
-  daemon_start
+  configure 'poll_every: 10m'
+  daemon_start 0.1
   wait_until 10 said 1 'result=waiting'
   check "all that was there is hauled" arrived_is "$DIR/home" "$COUNT"
   arrives "mail that is announced is there at once" INBOX
@@ -70,19 +71,23 @@ announced() {
   check "SIGUSR1: what nobody has announced is looked for" arrived_is "$DIR/home" $((COUNT + 3))
 }
 
-# A connection that has stood for a minute (6 seconds) may end.
+# A connection that has stood for a minute may end. This one has when it was looked into twice.
 broken() {
   local worker
+  configure 'poll_every: 90s'
+  daemon_start 0.005
+  wait_until 10 said 1 'result=waiting'
   worker=$(worker)
-  sleep 6
+  wait_until 10 said 2 '> DONE'
   doveadm_ kick anna
   wait_until 10 is_gone "$worker"
   arrives "after the server has closed, mail comes by a new connection" INBOX
   check "which is no failure" [ "$(grep -c 'mailbox_failed' "$DIR/log")" = 0 ]
+  leaves
 }
 
 reloaded() {
-  configure 'after_delivery: delete'
+  configure 'poll_every: 10m' 'after_delivery: delete'
   kill -HUP "$DAEMON"
   wait_until 10 said 1 event=reloaded
   arrives "SIGHUP: it goes on" INBOX
@@ -93,7 +98,7 @@ reloaded() {
 # Dovecot has NOTIFY: one connection hears of all folders.
 all_folders() {
   doveadm_ mailbox create -u anna Junk Entwürfe 'a "b" \c'
-  configure 'folders: [INBOX, Junk, Entwürfe, "a \"b\" \\c"]'
+  configure 'poll_every: 10m' 'folders: [INBOX, Junk, Entwürfe, "a \"b\" \\c"]'
   kill -HUP "$DAEMON"
   wait_until 10 said 2 event=reloaded
   wait_until 10 said 1 'NOTIFY SET STATUS'
@@ -104,6 +109,27 @@ all_folders() {
   arrives "several folders: for one with a worse name" 'a "b" \c'
   arrives "several folders: and for the first again" INBOX
   check "several folders: one connection" [ "$(pgrep -c -P "$DAEMON")" = 2 ]
+}
+
+is_pushed_in() {
+  mailhaul --config "$DIR/config.yaml" status | grep -q "pushed *$1\$"
+}
+
+# Without NOTIFY each folder takes a connection.
+each_folder() {
+  printf 'protocol imap {\n  imap_capability = IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ UIDPLUS MOVE LIST-STATUS\n}\n' >>"$DOVECOT_DIR/dovecot.conf"
+  doveadm_ reload
+  kill -HUP "$DAEMON"
+  wait_until 10 said 3 event=reloaded
+  wait_until 10 is_pushed_in 'INBOX, Junk, Entw.*rfe, a "b" .*c'
+  check "IDLE alone: mail is heard of in each folder" is_pushed_in 'INBOX, Junk, Entw.*rfe, a "b" .*c'
+  check "IDLE alone: by a connection for each" [ "$(pgrep -c -P "$DAEMON")" = 5 ]
+  arrives "IDLE alone: mail for the first folder" INBOX
+  arrives "IDLE alone: mail for another" Junk
+  arrives "IDLE alone: and again" Junk
+  arrives "IDLE alone: for one with another name" Entwürfe
+  arrives "IDLE alone: for one with a worse name" 'a "b" \c'
+  check "IDLE alone: nobody has complained" [ "$(grep -c 'folder_not_pushed\|mailbox_failed' "$DIR/log")" = 0 ]
 }
 
 leaves() {
@@ -122,8 +148,9 @@ mkdir -p "$DIR"
 dovecot_user anna secret
 dovecot_fill anna "$WORK/messages"
 announced
-broken
 reloaded
 all_folders
+each_folder
 leaves
+broken
 system_end

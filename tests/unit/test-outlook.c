@@ -76,10 +76,38 @@ static void nonsense_is_no_outlook(void **unused)
 	outlook_done(&outlook);
 }
 
+/* By one connection for all folders, or by one for each that has one. */
+static void where_mail_is_heard_of(void **unused)
+{
+	static char all[] = "all", some[] = "some", inbox[] = "INBOX", junk[] = "Junk", sent[] = "Sent", *folders[] = {inbox, junk, sent, NULL};
+	struct mailbox_config mailboxes[] = {{.name = all, .folders = folders}, {.name = some, .folders = folders}};
+	struct attendant of_all = {.idle = true}, of_one = {.idle = true, .hears_one = true}, sentry = {.idle = true}, starting = {.idle = false};
+	struct sentry sentries[] = {{.attendant = &starting}, {.attendant = &sentry}};
+	struct post posts[] = {
+		{.mailbox = &mailboxes[0], .state = POST_PUSHED, .attendant = &of_all},
+		{.mailbox = &mailboxes[1], .state = POST_PUSHED, .attendant = &of_one, .sentries = {.list = sentries, .count = 2, .running = 2}},
+	};
+	struct post *list[] = {&posts[0], &posts[1]};
+	const struct roster roster = {.posts = list, .count = ARRAY_SIZE(list)};
+	struct outlook outlook;
+	struct str text = {0};
+
+	(void)unused;
+	outlook_write(&roster, 1600000000, is_lent, all + 1, &text);
+	assert_true(outlook_read(sealed(text.data, text.len), &outlook));
+	str_done(&text);
+	for (size_t i = 0; i < 100; i++) {
+		assert_true(outlook_is_pushed(outlook_find(&outlook, all), i));
+		assert_int_equal(outlook_is_pushed(outlook_find(&outlook, some), i), i == 0 || i == 2);
+	}
+	outlook_done(&outlook);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_can_be_read),
+		cmocka_unit_test(where_mail_is_heard_of),
 		cmocka_unit_test(nonsense_is_no_outlook),
 	};
 
