@@ -27,6 +27,8 @@
 #define NS_PER_S INT64_C(1000000000)
 #define ROUND_S 60  /* how soon a password that was replaced is noticed, that the machine has slept, and that there is room on the disk again */
 #define PUSHED_S 60 /* a session that waited for less was not pushed: the server did not mean it */
+#define CUT_SHORT_MAX \
+	3 /* sessions in a row that ended so early are no accident: the mailbox is polled for a while, as if the server announced nothing */
 #define UNKILLABLE_S 10
 /* Leaving takes 10 seconds at most: what service managers and people wait before they use force. In hand is finished what can be in so much of them; who
  * gives up what is left has HURRY_S of attendant.c until it is killed, and a moment to die. */
@@ -59,6 +61,16 @@ static bool was_pushed(const struct attendant *attendant)
 	if (attendant == NULL || !attendant->idle)
 		return false;
 	return attendant->stopping || clock_monotonic_ns() - attendant->idle_since_ns >= timetable_scaled_ns(PUSHED_S);
+}
+
+/* What was learned of it was perhaps learned of another server. */
+static void poll_first(void *context, struct post *post)
+{
+	struct daemon *daemon = context;
+
+	post->cut_short = 0;
+	post->push_again_ns = 0;
+	timetable_first(&daemon->timetable, post);
 }
 
 /* -- what the roster asks and tells -- */
@@ -107,7 +119,23 @@ static bool may_be_pushed(void *context, struct post *post)
 {
 	const struct daemon *daemon = context;
 
-	return !daemon->leaving && !post->gone && post->later == NULL && !control_is_lent(daemon->control, post->mailbox->name);
+	return !daemon->leaving && !post->gone && post->later == NULL && !control_is_lent(daemon->control, post->mailbox->name) &&
+	       post->push_again_ns <= clock_boottime_ns();
+}
+
+/* Each session that hauls everything and is then cut off begins anew with the shortest back-off, which would be a login every few seconds. */
+static void note_wait(struct post *post, const struct attendant *attendant, const struct error *err)
+{
+	struct log log = log_of(post);
+
+	if (attendant == NULL || !attendant->idle || attendant->stopping)
+		return;
+	post->cut_short = err->kind != ERR_NONE ? post->cut_short + 1 : was_pushed(attendant) ? 0 : post->cut_short;
+	if (err->kind == ERR_NONE || post->cut_short < CUT_SHORT_MAX)
+		return;
+	post->push_again_ns = clock_boottime_ns() + timetable_scaled_ns(backoff_s(BACKOFF_LOGIN, post->cut_short));
+	log_say(&log, post->cut_short == CUT_SHORT_MAX ? LEVEL_NOTICE : LEVEL_INFO, "not_pushed",
+		"polled for the next hours, since the server does not let us wait for mail: %s", err->text);
 }
 
 static void on_turned(void *context, struct post *post)
@@ -140,8 +168,9 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 	if (!reload_settle(&daemon->roster, post, &changed)) {
 		control_reloaded(daemon->control);
 	} else {
+		note_wait(post, attendant, err);
 		if (changed)
-			timetable_first(&daemon->timetable, post);
+			poll_first(daemon, post);
 		else
 			timetable_next(&daemon->timetable, post, was_pushed(attendant));
 		control_ended(daemon->control, post, attendant, err);
@@ -310,13 +339,6 @@ static int on_leave(sd_event_source *source, const struct signalfd_siginfo *info
 }
 
 /* -- the configuration anew -- */
-
-static void poll_first(void *context, struct post *post)
-{
-	struct daemon *daemon = context;
-
-	timetable_first(&daemon->timetable, post);
-}
 
 static void take_config(struct daemon *daemon, struct config *config)
 {

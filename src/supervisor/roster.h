@@ -42,6 +42,8 @@ struct post {
 	bool changed;                       /* and it says something else */
 	bool gone;                          /* it left the configuration: no session after this one */
 	bool refused, failing;              /* its login was refused; its last session failed */
+	unsigned cut_short;                 /* times in a row that its session failed while it waited for mail */
+	int64_t push_again_ns;              /* CLOCK_BOOTTIME: after so many of them it is polled until then */
 };
 
 struct roster_driver {

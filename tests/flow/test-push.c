@@ -221,6 +221,27 @@ static void a_reload_ends_the_wait(void **state)
 	end(&scene);
 }
 
+/* In step, with tags of its own. */
+#define ENTERS(login, select)                                                                                                            \
+	S("* OK [" CAPS "] ready"), C(login " LOGIN \"anna\" \"secret\""), S(login " OK [" CAPS "] in"), C(select " EXAMINE \"INBOX\""), \
+		S("* 0 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), S(select " OK done")
+#define IS_CUT_SHORT C("* IDLE"), S("+ for now"), S("* BYE that was long enough")
+
+/* Each time it has hauled everything, so each failure is the first one; 10 seconds are 100 ms. */
+static void who_is_cut_short_is_polled(void **state)
+{
+	static const struct step script[] = {ENTERS("%1", "%2"), IS_CUT_SHORT, NEXT, ENTERS("%3", "%4"), IS_CUT_SHORT, NEXT, ENTERS("%5", "%6"),
+		IS_CUT_SHORT, NEXT, ENTERS("%7", "%8"), PLAY(logs_out), END};
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, script, "0.01", ", quirks: [no-pipelining], poll_every: 1h");
+	await_line(&scene, "event=not_pushed");
+	await_line(&scene, "result=done");
+	leave(&scene, 0);
+	end(&scene);
+}
+
 /* It may have stood for a minute (600 ms) and be dead nevertheless, which shows when it is used: whoever asked waits for the next one. */
 static void a_run_finds_the_connection_dead(void **state)
 {
@@ -257,6 +278,7 @@ int main(void)
 		cmocka_unit_test(it_looks_from_time_to_time),
 		cmocka_unit_test(an_empty_announcement_is_looked_into_twice),
 		cmocka_unit_test(a_reload_ends_the_wait),
+		cmocka_unit_test(who_is_cut_short_is_polled),
 		cmocka_unit_test(a_run_finds_the_connection_dead),
 	};
 	int failed;
