@@ -31,20 +31,30 @@ static const char *folder_of(const struct post *post, const struct sentry *sentr
 
 /* -- how they end -- */
 
-static void put_off(struct sentries *sentries, int64_t seconds)
+static int64_t later_ns(int64_t seconds)
 {
-	sentries->retry_ns = clock_boottime_ns() + scaled_ns(seconds);
+	return clock_boottime_ns() + scaled_ns(seconds);
+}
+
+static uint32_t random_bits(void)
+{
+	uint32_t random;
+
+	return getrandom(&random, sizeof(random), 0) == sizeof(random) ? random : (uint32_t)clock_boottime_ns();
 }
 
 /* Servers count connections, and not all say so: whoever is not let in, or not for long, comes back as seldom as after a refused login. */
 static void put_off_after(struct sentries *sentries, bool was_stable)
 {
-	uint32_t random;
-
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		random = (uint32_t)clock_boottime_ns();
 	sentries->failures = was_stable ? 0 : sentries->failures + 1;
-	put_off(sentries, backoff_delay_s(was_stable ? BACKOFF_NETWORK : BACKOFF_LOGIN, was_stable ? 1 : sentries->failures, random));
+	sentries->retry_ns =
+		later_ns(backoff_delay_s(was_stable ? BACKOFF_NETWORK : BACKOFF_LOGIN, was_stable ? 1 : sentries->failures, random_bits()));
+}
+
+/* It cannot be opened, say because it does not exist. */
+static void put_off_one(struct sentry *sentry)
+{
+	sentry->retry_ns = later_ns(backoff_delay_s(BACKOFF_LOGIN, ++sentry->failures, random_bits()));
 }
 
 /* Nobody has to do anything: its folder is polled. */
@@ -52,8 +62,12 @@ static void tell_failure(const struct post *post, const struct sentry *sentry, c
 {
 	struct log log = {.key = "mailbox", .value = post->mailbox->name};
 
-	log_say(&log, post->sentries.failures <= 1 ? LEVEL_INFO : LEVEL_DEBUG, "folder_not_pushed",
-		"%.60s is polled, as the server does not keep a connection more: %s", folder_of(post, sentry), err->text);
+	if (sentry->failures != 0)
+		log_say(&log, sentry->failures == 1 ? LEVEL_INFO : LEVEL_DEBUG, "folder_not_pushed", "nobody can listen to %.60s: %s",
+			folder_of(post, sentry), err->text);
+	else
+		log_say(&log, post->sentries.failures <= 1 ? LEVEL_INFO : LEVEL_DEBUG, "folder_not_pushed",
+			"%.60s is polled, as the server does not keep a connection more: %s", folder_of(post, sentry), err->text);
 }
 
 /* A session that breaks soon after a sentry came may have been broken for its sake: some servers close the eldest connection. */
@@ -95,7 +109,11 @@ struct post *sentries_ended(struct roster *roster, struct attendant *attendant, 
 	struct post *post = post_of(roster, attendant);
 	struct sentry *sentry = sentry_of(post, attendant);
 
-	if (was_in_the_way(post, attendant)) {
+	sentry->failures = err->scope == SCOPE_FOLDER ? sentry->failures : 0;
+	if (!attendant->stopping && err->scope == SCOPE_FOLDER) {
+		put_off_one(sentry);
+		tell_failure(post, sentry, err);
+	} else if (was_in_the_way(post, attendant)) {
 		put_off_after(&post->sentries, attendant->idle && clock_monotonic_ns() - attendant->idle_since_ns >= scaled_ns(STABLE_S));
 		if (!attendant->stopping)
 			tell_failure(post, sentry, err);
@@ -107,6 +125,14 @@ struct post *sentries_ended(struct roster *roster, struct attendant *attendant, 
 
 /* -- who gets one -- */
 
+static struct sentry *next_free(const struct sentries *sentries, int64_t now)
+{
+	for (unsigned i = 0; i < sentries->count; i++)
+		if (sentries->list[i].attendant == NULL && sentries->list[i].retry_ns <= now)
+			return &sentries->list[i];
+	return NULL;
+}
+
 static bool wants_more(const struct post *post, int64_t now)
 {
 	const struct attendant *attendant = post->attendant;
@@ -115,7 +141,7 @@ static bool wants_more(const struct post *post, int64_t now)
 	if (post->state != POST_PUSHED || !attendant->hears_one || attendant->stopping || post->gone || post->later != NULL)
 		return false;
 	/* The first has been counted when it becomes pushed. */
-	return sentries->running < sentries->count && sentries->retry_ns <= now;
+	return sentries->retry_ns <= now && next_free(sentries, now) != NULL;
 }
 
 /* One after the other: if the server refuses one, the next need not ask. */
@@ -156,7 +182,7 @@ static struct post *next_to_get_one(const struct roster *roster)
 
 static void start_one(struct roster *roster, struct post *post)
 {
-	struct sentry *sentry = sentry_of(post, NULL);
+	struct sentry *sentry = next_free(&post->sentries, clock_boottime_ns());
 	struct error err;
 
 	if (attendant_listen(roster->service, post->mailbox, 1 + (unsigned)(sentry - post->sentries.list), &sentry->attendant, &err) < 0) {
@@ -199,7 +225,7 @@ static void end_one(const struct roster *roster, const struct roster_host *host)
 		struct attendant *attendant = richest->sentries.list[i].attendant;
 
 		if (attendant != NULL && !attendant->stopping) {
-			put_off(&richest->sentries, GIVEN_UP_S);
+			richest->sentries.retry_ns = later_ns(GIVEN_UP_S);
 			attendant_hurry(attendant);
 			return;
 		}

@@ -15,6 +15,9 @@ struct roster;
 struct sentry {
 	struct attendant *attendant; /* NULL: nobody listens */
 	uint32_t untold;             /* heard, and the session could not be told */
+	/* As below, where the folder itself is the trouble: the others can be listened to. */
+	unsigned failures;
+	int64_t retry_ns;
 };
 
 /* Of one post. All-zero: there are none. */

@@ -33,7 +33,7 @@ static int begin(struct session *session, struct error *err)
 	if (source_open(session->source, err) < 0)
 		return -1;
 	if (!source_can_wait(session->source))
-		return error_set(err, ERR_REFUSED, SCOPE_FOLDER, "server does not announce mail");
+		return error_set(err, ERR_REFUSED, SCOPE_MAILBOX, "server does not announce mail");
 	if (source_select(session->source, session->job->mailbox->folders[0], false, status, err) < 0)
 		return -1;
 	session->repeated = true; /* from here on a report is a sign of life */
@@ -48,8 +48,10 @@ static int listen(struct session *session, struct error *err)
 	while (!session->channel->stop) {
 		int news = source_wait(session->source, &watch, err);
 
-		if (news < 0)
+		if (news < 0) {
+			err->scope = err->scope == SCOPE_FOLDER ? SCOPE_MAILBOX : err->scope; /* it refuses to announce, whatever the folder */
 			return -1;
+		}
 		session->channel->poll = false; /* the server was asked whether it is still there */
 		if (news == 0)
 			session_report_host(session);

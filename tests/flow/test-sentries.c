@@ -57,8 +57,8 @@ static void begin_among(struct scene *scene, const struct step *script, const ch
 		"destinations:\n  home: {maildir: %s/home}\n"
 		"defaults: {tls: none, insecure: yes, user: anna, password: secret, deliver_to: home}\n"
 		"max_per_host: 3\n"
-		"mailboxes:\n  - {name: isp, imap: \"" HOST ":%u\", push: yes, folders: [INBOX, Junk]%s}\n%s",
-		scene->agent.dir, scene->peer->port, more, others);
+		"mailboxes:\n  - {name: isp, imap: \"" HOST ":%u\", push: yes%s%s}\n%s",
+		scene->agent.dir, scene->peer->port, strstr(more, "folders:") != NULL ? "" : ", folders: [INBOX, Junk]", more, others);
 	agent_start(&scene->agent, (const char *const[]){"daemon", "-v", "--trace", "isp", NULL});
 }
 
@@ -109,6 +109,24 @@ static void what_came_before_the_sentry_is_hauled_too(void **state)
 	begin(&scene, script, NULL, "");
 	agent_await_text(&scene.agent, "the session idles again");
 	leave(&scene, 1);
+	end(&scene);
+}
+
+/* The next one is listened to all the same. */
+static void a_folder_that_cannot_be_opened(void **state)
+{
+	static const struct step sentries[] = {PLAY(logs_in_again), C("%3 EXAMINE \"Junk\""), S("%3 NO gone since"), DRAIN, NEXT, PLAY(logs_in_again),
+		C("%3 EXAMINE \"Work\""), PLAY(holds_nothing), S("%3 OK done"), C("%4 IDLE"), S("+ the sentry listens"), PLAY(leaves), END};
+	static const struct step script[] = {PLAY(logs_in), C("%2 EXAMINE \"INBOX\""), PLAY(holds_nothing), S("%2 OK done"), C("%3 EXAMINE \"Junk\""),
+		PLAY(holds_nothing), S("%3 OK done"), C("%6 EXAMINE \"Work\""), PLAY(holds_nothing), S("%6 OK done"), C("%4 EXAMINE \"INBOX\""),
+		PLAY(holds_nothing), S("%4 OK done"), ALSO(sentries), PLAY(idles), PLAY(leaves), END};
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, script, NULL, ", poll_every: 1d, folders: [INBOX, Junk, Work]");
+	agent_await_text(&scene.agent, "the sentry listens");
+	leave(&scene, 0);
+	assert_true(agent_said(&scene.agent, "gone since"));
 	end(&scene);
 }
 
@@ -183,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_a_sentry_hears_is_hauled_by_the_session),
 		cmocka_unit_test(what_came_before_the_sentry_is_hauled_too),
+		cmocka_unit_test(a_folder_that_cannot_be_opened),
 		cmocka_unit_test(a_server_that_lets_in_no_more),
 		cmocka_unit_test(a_new_session_has_new_sentries),
 		cmocka_unit_test(a_sentry_gives_way),
