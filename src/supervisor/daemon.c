@@ -163,7 +163,7 @@ static void drop_former(struct daemon *daemon)
 static void on_ended(void *context, struct post *post, const struct attendant *attendant, const struct error *err)
 {
 	struct daemon *daemon = context;
-	bool changed;
+	bool reloaded = post->later != NULL, changed;
 
 	if (!reload_settle(&daemon->roster, post, &changed)) {
 		control_reloaded(daemon->control);
@@ -172,7 +172,7 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 		if (changed)
 			poll_first(daemon, post);
 		else
-			timetable_next(&daemon->timetable, post, was_pushed(attendant));
+			timetable_next(&daemon->timetable, post, was_pushed(attendant), reloaded && post->mailbox->push);
 		control_ended(daemon->control, post, attendant, err);
 	}
 	notify_status(&daemon->roster);

@@ -11,6 +11,8 @@
 #define NS_PER_S INT64_C(1000000000)
 /* What lies between two sessions of a mailbox that takes longer than its period. */
 #define BREATH_PARTS 10
+/* Of a mailbox that is pushed, where nobody hears of mail meanwhile. */
+#define BREATH_MAX_NS (300 * NS_PER_S)
 /* A connection that ended is made again at once. Nearly: others may have ended with it. */
 #define RETURN_NS (5 * NS_PER_S)
 /* Logins a second on one host. A provider takes a burst of them from one address for an attack. */
@@ -48,6 +50,11 @@ static int64_t later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* From 0 to span, evenly. Spans are at most some days, of which the nanoseconds leave room for 2^16 parts. */
 static int64_t part_of(int64_t span, uint32_t random)
 {
@@ -61,7 +68,9 @@ int64_t schedule_next_ns(const struct schedule_past *past, int64_t period_ns, in
 	int64_t due = later(regular, past->ended_ns + period_ns / BREATH_PARTS);
 
 	if (past->pushed)
-		due = later(past->started_ns + period_ns / BREATH_PARTS, past->ended_ns + part_of(RETURN_NS, random) + 1);
+		due = later(past->started_ns + sooner(period_ns / BREATH_PARTS, BREATH_MAX_NS), past->ended_ns + part_of(RETURN_NS, random) + 1);
+	if (past->recalled)
+		due = past->ended_ns + part_of(RETURN_NS, random) + 1;
 	if (past->failures != 0) {
 		int64_t again = past->ended_ns + past->back_off_ns;
 

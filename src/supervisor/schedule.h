@@ -24,6 +24,7 @@ struct schedule_past {
 	unsigned failures;   /* sessions in a row that failed; 0: the last one was well */
 	int64_t back_off_ns; /* after these, counted from the end, jitter included */
 	bool pushed;         /* it waited for mail, until its connection ended */
+	bool recalled;       /* it would wait for mail, but was ended to begin anew */
 };
 /* period_ns: poll_every, on average between the beginnings of two sessions. minimum_ns: what has to lie between two logins. random: 32 random bits. */
 int64_t schedule_next_ns(const struct schedule_past *past, int64_t period_ns, int64_t minimum_ns, uint32_t random);

@@ -150,9 +150,9 @@ void timetable_first(struct timetable *timetable, struct post *post)
 	spread(timetable, post, clock_boottime_ns() + wait_ns);
 }
 
-void timetable_next(struct timetable *timetable, struct post *post, bool pushed)
+void timetable_next(struct timetable *timetable, struct post *post, bool pushed, bool recalled)
 {
-	struct schedule_past past = {.started_ns = post->started_ns, .ended_ns = clock_boottime_ns(), .pushed = pushed};
+	struct schedule_past past = {.started_ns = post->started_ns, .ended_ns = clock_boottime_ns(), .pushed = pushed, .recalled = recalled};
 	struct mailbox_state mailbox;
 
 	timetable_look(timetable->service, post, &mailbox);

@@ -161,10 +161,25 @@ static void test_a_connection_that_ended(void **unused)
 		now = schedule_next_ns(&past, 10 * MINUTE, 0, 0);
 	}
 	assert_int_equal(logins, 24 * 60);
+	past.started_ns = past.ended_ns = BOOT; /* a poll a day is for those that nobody watches */
+	assert_int_equal(schedule_next_ns(&past, DAY, 0, 0), BOOT + 5 * MINUTE);
 	past.failures = 1;
 	past.back_off_ns = 2 * MINUTE;
 	past.started_ns = past.ended_ns = BOOT;
 	assert_int_equal(schedule_next_ns(&past, 10 * MINUTE, 0, 0), BOOT + 2 * MINUTE);
+}
+
+/* Our own doing is no reason to keep the server waiting. */
+static void test_a_connection_that_begins_anew(void **unused)
+{
+	struct schedule_past past = {.started_ns = BOOT, .ended_ns = BOOT + S, .recalled = true};
+
+	(void)unused;
+	assert_in_range(schedule_next_ns(&past, DAY, 0, UINT32_MAX), BOOT + S + 1, BOOT + 6 * S);
+	assert_true(schedule_next_ns(&past, DAY, 15 * MINUTE, 0) >= BOOT + S + 15 * MINUTE);
+	past.failures = 4;
+	past.back_off_ns = 10 * MINUTE;
+	assert_true(schedule_next_ns(&past, DAY, 0, 0) >= BOOT + S + 10 * MINUTE);
 }
 
 static void test_starting_together(void **unused)
@@ -272,6 +287,7 @@ int main(void)
 		cmocka_unit_test(test_weeks_of_refused_logins),
 		cmocka_unit_test(test_a_flaky_network),
 		cmocka_unit_test(test_a_connection_that_ended),
+		cmocka_unit_test(test_a_connection_that_begins_anew),
 		cmocka_unit_test(test_starting_together),
 		cmocka_unit_test(test_pauses_between_logins),
 		cmocka_unit_test(test_a_day_of_a_flaky_provider),
