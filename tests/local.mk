@@ -120,6 +120,7 @@ FLOW_TESTS = \
 SYSTEM_TESTS = \
 	tests/system/test-after-delivery.sh \
 	tests/system/test-apart.sh \
+	tests/system/test-busy-folder.sh \
 	tests/system/test-commands.sh \
 	tests/system/test-daemon.sh \
 	tests/system/test-folders.sh \
@@ -198,6 +199,7 @@ TEST_FILES = \
 	tests/lib/distant.py \
 	tests/lib/dovecot.sh \
 	tests/lib/fetch-messages.py \
+	tests/lib/busy-imap.py \
 	tests/lib/halting-pop3.py \
 	tests/lib/hauling.sh \
 	tests/lib/make-messages.py \

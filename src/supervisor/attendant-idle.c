@@ -25,6 +25,8 @@ int attendant_let_idle(struct attendant *attendant, const struct record *request
 	attendant->hears_one = request->count != 0;
 	attendant->idle_since_ns = clock_monotonic_ns();
 	attendant->idle_since_s = clock_wall_s();
+	if ((request->flags & REC_COMPLETE) != 0)
+		attendant->looked_s = attendant->idle_since_s;
 	attendant_send(attendant, &(struct record){.kind = REC_WATCH, .count = stays}, NULL, 0);
 	if (stays)
 		service->turned(service, attendant);

@@ -108,6 +108,7 @@ struct attendant {
 	bool hears_one; /* it waits for mail in the first of several folders only */
 	bool idle;      /* it waits for mail; since: CLOCK_MONOTONIC and wall clock */
 	int64_t idle_since_ns, idle_since_s;
+	int64_t looked_s; /* wall clock: when it had looked into all folders */
 	/* secrets on their way: one descriptor each, in the job's numbering */
 	unsigned next_secret;
 	int secret_fds[1 + TARGETS_MAX];

@@ -42,6 +42,7 @@ static int ask_to_stay(struct session *session, bool *ret_may, struct error *err
 				      .error = (uint8_t)trouble->kind,
 				      .scope = (uint8_t)trouble->scope,
 				      .code = (uint32_t)trouble->code,
+				      .flags = session->partial ? 0 : REC_COMPLETE,
 				      .count = session->folder_count > 1 && !source_tells_of_all(session->source)};
 
 	record_set_text(&request, trouble->text, strlen(trouble->text));
@@ -100,9 +101,13 @@ static int lost(struct session *session, struct error *err)
 /* 1: there may be mail. */
 static int wait_for_mail(struct session *session, struct error *err)
 {
-	struct deadline check_at = deadline_in_s(session->job->mailbox->poll_every_s), again_at = look_again_at(session);
-	struct source_watch watch = {.seen = session->seen, .news = session->due, .until = deadline_min(check_at, again_at)};
+	struct deadline again_at = look_again_at(session);
+	struct source_watch watch = {.seen = session->seen, .news = session->due};
 
+	if (!session->partial) /* else a folder in which mail is announced all the time would keep the others from being looked into */
+		session->check_at = deadline_in_s(session->job->mailbox->poll_every_s);
+	session->partial = true;
+	watch.until = deadline_min(session->check_at, again_at);
 	if (session->barren != 0)
 		watch.hush = deadline_in_s(hush_s(session->barren));
 	if (session->barren != 1)
@@ -115,13 +120,13 @@ static int wait_for_mail(struct session *session, struct error *err)
 		if (session->channel->stop)
 			return leave_at_once(session, err);
 		session->announced = news > 0 || deadline_passed(again_at);
-		if (session->announced)
-			return 1;
-		if (session->channel->poll || deadline_passed(check_at)) {
-			session->channel->poll = false;
+		if (session->channel->poll || deadline_passed(session->check_at)) {
+			session->channel->poll = session->partial = false;
 			want(session, true);
 			return 1;
 		}
+		if (session->announced)
+			return 1;
 		session_report_host(session); /* the connection lives, and so do we */
 	}
 }

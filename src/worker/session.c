@@ -136,7 +136,8 @@ static int haul_folders(struct session *session, struct error *err)
 	char *const no_folders[] = {NULL};
 	char *const *folders = session->job->mailbox->folders != NULL ? session->job->mailbox->folders : no_folders;
 
-	session->trouble = (struct error){0};
+	if (!session->partial) /* what other folders are in trouble for they still are */
+		session->trouble = (struct error){0};
 	session->found = 0;
 	session->planned = 0;
 	for (unsigned i = 0; i < session->folder_count; i++) {

@@ -38,6 +38,8 @@ struct session {
 	uint64_t planned;   /* messages to be fetched so far, for max_messages */
 	/* while it is pushed */
 	struct deadline stable_at; /* from then on an end of the connection is no failure */
+	struct deadline check_at;  /* all folders are looked into then, whatever is announced meanwhile */
+	bool partial;              /* this round looks into some of them */
 	bool announced;            /* this round looks for mail that was announced */
 	unsigned barren;           /* rounds in a row that found none */
 	size_t found;              /* new messages in this round */
