@@ -163,19 +163,26 @@ static int imap_flush(struct source *source, struct error *err)
 	return imap_send(imap, err);
 }
 
-static int log_out(struct imap *imap, struct error *err)
+static int imap_part(struct source *source, struct error *err)
 {
-	struct imap_answer answer = {0};
+	struct imap *imap = (struct imap *)source;
 
 	if (imap->lost)
 		return imap_lose(imap, &imap->error, err);
-	imap_set_deadline(imap, IMAP_LOGOUT_S);
 	imap->leaving = true;
-	imap_begin(imap, imap_keep_answer, &answer);
+	imap_begin(imap, imap_keep_answer, &imap->farewell);
 	wire_addf(imap->source.wire, "LOGOUT\r\n");
-	if (imap_wait(imap, &answer.done, err) < 0)
+	return imap_send(imap, err);
+}
+
+static int log_out(struct imap *imap, struct error *err)
+{
+	if (!imap->leaving && imap_part(&imap->source, err) < 0)
 		return -1;
-	return answer.status == IMAP_OK ? 0 : imap_refused(err, &answer, ERR_TEMP, SCOPE_MAILBOX, "server refused the logout");
+	imap_set_deadline(imap, IMAP_LOGOUT_S);
+	if (imap_wait(imap, &imap->farewell.done, err) < 0)
+		return -1;
+	return imap->farewell.status == IMAP_OK ? 0 : imap_refused(err, &imap->farewell, ERR_TEMP, SCOPE_MAILBOX, "server refused the logout");
 }
 
 static int imap_close(struct source *source, struct error *err)
@@ -226,6 +233,7 @@ static const struct source_ops imap_ops = {
 	.can_wait = imap_can_wait,
 	.tells_of_all = imap_tells_of_all,
 	.wait = imap_watch,
+	.part = imap_part,
 	.close = imap_close,
 	.free = imap_free,
 };

@@ -122,6 +122,7 @@ struct imap {
 	struct imap_ahead ahead;
 	struct imap_survey survey;
 	bool greeted, leaving; /* the first response has come; LOGOUT was sent, BYE is right */
+	struct imap_answer farewell;
 	unsigned capabilities; /* enum imap_capability */
 	unsigned mechanisms;   /* announced as AUTH=, for sasl.h */
 	bool capabilities_known;

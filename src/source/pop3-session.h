@@ -71,7 +71,8 @@ struct pop3 {
 	size_t deleted_count, deleted_cap;
 	struct error refused; /* the first DELE that was refused since the last settle */
 	size_t disposed_next; /* the next of them that disposed() hands out */
-	bool confirmed;       /* QUIT was answered with +OK */
+	bool parted;          /* QUIT was sent */
+	bool confirmed;       /* and answered with +OK */
 };
 
 static inline struct pop3 *pop3_of(struct source *source)
@@ -139,6 +140,7 @@ int pop3_flush(struct source *source, struct error *err);
 int pop3_receive(struct source *source, struct haul **ret_haul, struct error *err);
 int pop3_settle(struct source *source, struct error *err);
 int pop3_disposed(struct source *source, uint64_t *ret_id);
+int pop3_part(struct source *source, struct error *err);
 int pop3_close(struct source *source, struct error *err);
 /* Frees everything that is queued or half fetched. */
 void pop3_abandon(struct pop3 *pop3);

@@ -364,6 +364,17 @@ static void cancel_unsent_fetches(struct pop3 *pop3)
 	}
 }
 
+int pop3_part(struct source *source, struct error *err)
+{
+	struct pop3 *pop3 = pop3_of(source);
+
+	if (check_alive(pop3, err) < 0)
+		return -1;
+	wire_addf(source->wire, "QUIT\r\n");
+	pop3->parted = true;
+	return wire_flush_some(source->wire, err) < 0 ? pop3_lose(pop3) : 0;
+}
+
 /* Everything asked is answered first: only then is the next +OK the answer to QUIT. Deletions take effect with it, and with nothing less (RFC 1939 6). */
 static int quit(struct pop3 *pop3, struct error *err)
 {
@@ -375,11 +386,11 @@ static int quit(struct pop3 *pop3, struct error *err)
 	cancel_unsent_fetches(pop3);
 	if (gather(pop3, err) < 0)
 		return -1;
-	if (pop3->pipelining)
+	if (pop3->pipelining && !pop3->parted)
 		wire_addf(pop3->source.wire, "QUIT\r\n");
 	if (wire_flush(pop3->source.wire, err) < 0 || drain(pop3, &pop3->unanswered, err) < 0)
 		return -1;
-	if (!pop3->pipelining)
+	if (!pop3->pipelining && !pop3->parted)
 		wire_addf(pop3->source.wire, "QUIT\r\n");
 	if (pop3_ask(pop3, "QUIT", &reply, err) < 0)
 		return -1;

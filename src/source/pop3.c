@@ -310,6 +310,7 @@ static const struct source_ops pop3_ops = {
 	.receive = pop3_receive,
 	.settle = pop3_settle,
 	.disposed = pop3_disposed,
+	.part = pop3_part,
 	.close = pop3_close,
 	.free = pop3_free,
 };

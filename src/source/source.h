@@ -109,6 +109,9 @@ struct source_ops {
 	 * the supervisor wants something, or the server was only asked whether it is still there. -1: lost; with SCOPE_FOLDER: the server does not do it after
 	 * all, and the session goes on. The next select of a folder with news goes by what is known already. */
 	int (*wait)(struct source *, struct source_watch *, struct error *);
+	/* Says what close would say, and leaves it to close to wait for the answer: for a caller that has other things to do meanwhile. Everything that was
+	 * requested has been received, and nothing was disposed of. Only close may follow. */
+	int (*part)(struct source *, struct error *);
 	/* LOGOUT or QUIT, waiting for the answer; -1 if it did not come (disposals then stay owed). The struct stays for disposed(). */
 	int (*close)(struct source *, struct error *);
 	void (*free)(struct source *);
@@ -170,6 +173,10 @@ static inline bool source_tells_of_all(const struct source *source)
 static inline int source_wait(struct source *source, struct source_watch *watch, struct error *err)
 {
 	return source->ops->wait(source, watch, err);
+}
+static inline int source_part(struct source *source, struct error *err)
+{
+	return source->ops->part(source, err);
 }
 static inline int source_close(struct source *source, struct error *err)
 {

@@ -120,6 +120,21 @@ static int haul_folder(struct session *session, const char *folder, unsigned ind
 	return result;
 }
 
+static bool is_to_be_hauled(const struct session *session, unsigned folder)
+{
+	return session->due[folder] && !survey_has_settled(session, folder);
+}
+
+static bool is_last(const struct session *session, unsigned folder)
+{
+	if (session->job->mailbox->push)
+		return false;
+	while (++folder < session->folder_count)
+		if (is_to_be_hauled(session, folder))
+			return false;
+	return true;
+}
+
 /* A folder that cannot be opened or listed costs the others nothing. */
 static bool concerns_folder_only(struct session *session, const struct error *err)
 {
@@ -143,9 +158,10 @@ static int haul_folders(struct session *session, struct error *err)
 	for (unsigned i = 0; i < session->folder_count; i++) {
 		if (session->channel->stop)
 			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
-		if (!session->due[i] || survey_has_settled(session, i))
+		if (!is_to_be_hauled(session, i))
 			continue;
 		channel_take_tip(session->channel, i);
+		session->last_folder = is_last(session, i);
 		if (haul_folder(session, folders[i], i, err) < 0 && !concerns_folder_only(session, err))
 			return -1;
 	}

@@ -187,12 +187,11 @@ static void prepare_deliveries(struct transfer *transfer, struct haul *haul)
 	haul->disposable = !item->held_back && (unsigned)__builtin_popcountll(item->open) == haul->delivery_count;
 }
 
-void transfer_load(struct transfer *transfer, struct haul *haul)
+static void load(struct transfer *transfer, struct haul *haul)
 {
 	const struct plan_item *item = haul->origin;
 	struct error why;
 
-	haul->stage = HAUL_SPOOLED;
 	if (is_looping(haul->message, &why)) {
 		transfer_unfetched(transfer, item, &why, NULL);
 		transfer_drop(transfer, haul);
@@ -212,6 +211,22 @@ void transfer_load(struct transfer *transfer, struct haul *haul)
 	transfer->group.count++;
 	transfer->group.bytes += haul->announced;
 	STAILQ_INSERT_TAIL(&transfer->spooled, haul, next);
+}
+
+bool transfer_group_has_room(const struct transfer *transfer)
+{
+	return transfer->group.count < transfer->group_max && transfer->group.bytes < GROUP_BYTES;
+}
+
+void transfer_fill_group(struct transfer *transfer, bool *moved)
+{
+	struct haul *haul;
+
+	while (transfer_group_has_room(transfer) && (haul = STAILQ_FIRST(&transfer->arrived)) != NULL) {
+		*moved = true;
+		STAILQ_REMOVE_HEAD(&transfer->arrived, next);
+		load(transfer, haul);
+	}
 }
 
 /* Takes the deliveries to destinations that were lost while syncing out of a haul; they were never intended. */
@@ -276,8 +291,7 @@ static void sync_outlets(struct transfer *transfer)
 
 static bool group_is_complete(const struct transfer *transfer)
 {
-	return transfer->group.count != 0 && (transfer->group.count >= transfer->group_max || transfer->group.bytes >= GROUP_BYTES ||
-						     transfer->source_idle || transfer->requested.count == 0);
+	return transfer->group.count != 0 && (!transfer_group_has_room(transfer) || transfer->source_idle || transfer->requested.count == 0);
 }
 
 /* As many of the group as may be intended at once; the next go when half of them are offered, so that a destination never runs out of them. */

@@ -15,8 +15,10 @@
 #define WINDOW_COUNT 1000
 #define WINDOW_BYTES (8u * 1024 * 1024)
 /* Arrived and not settled: beyond this the source has to wait. Bounds the spool file, not memory (the spool sees to that). */
-#define LOADED_COUNT 256
+#define LOADED_COUNT 1000
 #define LOADED_BYTES (64u * 1024 * 1024)
+/* While a group waits, the next ones may arrive as far as they stay in memory: the sooner the source has nothing more to say, the sooner it can be left. */
+#define AHEAD_BYTES (4u * 1024 * 1024)
 /* Messages that share their syncs and their commit. Where the destination cannot tell after a crash, all that are intended and not settled would be in
  * doubt, so there it is fewer, and no more than these are intended at once. Elsewhere the next group is under way while one waits for its commit. */
 #define GROUP_CERTAIN 64
@@ -152,14 +154,15 @@ static int take_arrival(struct transfer *transfer, struct haul *haul, struct err
 			haul->announced = haul->message->size;
 		transfer->loaded.count++;
 		transfer->loaded.bytes += haul->announced;
-		transfer_load(transfer, haul);
+		haul->stage = HAUL_SPOOLED;
+		STAILQ_INSERT_TAIL(&transfer->arrived, haul, next);
 	}
 	return result;
 }
 
 static bool may_load(const struct transfer *transfer)
 {
-	return transfer->loaded.count < LOADED_COUNT && transfer->loaded.bytes < LOADED_BYTES && transfer->group.count < transfer->group_max;
+	return transfer->loaded.count < LOADED_COUNT && transfer->loaded.bytes < (transfer_group_has_room(transfer) ? LOADED_BYTES : AHEAD_BYTES);
 }
 
 static int receive(struct transfer *transfer, bool *moved, struct error *err)
@@ -179,8 +182,21 @@ static int receive(struct transfer *transfer, bool *moved, struct error *err)
 		*moved = true;
 		if (take_arrival(transfer, haul, err) < 0)
 			return -1;
+		transfer_fill_group(transfer, moved);
 	}
 	return 0;
+}
+
+/* Its farewell takes a round trip, in which what has arrived can be delivered. Not while it may be asked to delete something. */
+static int part(struct transfer *transfer, struct error *err)
+{
+	if (transfer->parted || !transfer->session->last_folder || transfer->next < transfer->plan->count || transfer->requested.count != 0)
+		return 0;
+	transfer->parted = true;
+	for (size_t i = 0; i < transfer->plan->count; i++)
+		if (transfer->plan->items[i].dispose != DISPOSE_KEEP)
+			return 0;
+	return source_part(transfer->session->source, err);
 }
 
 static int dispose(struct transfer *transfer, bool *moved, struct error *err)
@@ -225,8 +241,9 @@ static int dispose(struct transfer *transfer, bool *moved, struct error *err)
 
 static bool has_work(const struct transfer *transfer)
 {
-	return transfer->next < transfer->plan->count || transfer->requested.count != 0 || !STAILQ_EMPTY(&transfer->spooled) ||
-	       !STAILQ_EMPTY(&transfer->intended) || transfer->offered != 0 || !STAILQ_EMPTY(&transfer->recorded) || transfer->queued_disposals != 0;
+	return transfer->next < transfer->plan->count || transfer->requested.count != 0 || !STAILQ_EMPTY(&transfer->arrived) ||
+	       !STAILQ_EMPTY(&transfer->spooled) || !STAILQ_EMPTY(&transfer->intended) || transfer->offered != 0 ||
+	       !STAILQ_EMPTY(&transfer->recorded) || transfer->queued_disposals != 0;
 }
 
 static void add_wire(struct wire *wire, struct pollfd *fds, unsigned *count, struct deadline *wake)
@@ -261,20 +278,28 @@ static int rest(struct transfer *transfer, struct error *err)
 	return wait_io(fds, count, wake, session->channel, err);
 }
 
-/* The source is lost or to be left: what it still owes us is given up, what has arrived goes on. That may end the loop, so there is no rest before. */
-static void leave_source(struct transfer *transfer, bool *moved)
+static void free_queue(struct transfer *transfer, struct haul_queue *queue)
 {
 	struct haul *haul;
 
+	while ((haul = STAILQ_FIRST(queue)) != NULL) {
+		STAILQ_REMOVE_HEAD(queue, next);
+		transfer_drop(transfer, haul);
+	}
+}
+
+/* The source is lost or to be left: what it still owes us is given up, what has arrived goes on. That may end the loop, so there is no rest before. */
+static void leave_source(struct transfer *transfer, bool *moved)
+{
 	*moved = true;
 	transfer->source_lost = true;
 	transfer->next = transfer->plan->count;
 	transfer->requested.count = 0;
 	transfer->requested.bytes = 0;
 	transfer->queued_disposals = 0;
-	while (transfer->stopping && (haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
-		STAILQ_REMOVE_HEAD(&transfer->spooled, next);
-		transfer_drop(transfer, haul);
+	if (transfer->stopping) {
+		free_queue(transfer, &transfer->arrived);
+		free_queue(transfer, &transfer->spooled);
 	}
 }
 
@@ -285,7 +310,8 @@ static int serve_source(struct transfer *transfer, bool *moved, struct error *er
 
 	if (transfer->source_lost)
 		return 0;
-	if (top_up(transfer, moved, &transfer->source_error) == 0 && receive(transfer, moved, &transfer->source_error) == 0)
+	if (top_up(transfer, moved, &transfer->source_error) == 0 && receive(transfer, moved, &transfer->source_error) == 0 &&
+		part(transfer, &transfer->source_error) == 0)
 		return 0;
 	suspect = transfer->session->source->suspect;
 	leave_source(transfer, moved);
@@ -303,6 +329,7 @@ static int step(struct transfer *transfer, bool *moved, struct error *err)
 	}
 	if (serve_source(transfer, moved, err) < 0)
 		return -1;
+	transfer_fill_group(transfer, moved);
 	if (transfer_close_group(transfer, err) < 0 || transfer_offer(transfer, moved, err) < 0 || transfer_take_verdicts(transfer, moved, err) < 0)
 		return -1;
 	if (dispose(transfer, moved, &transfer->source_error) < 0)
@@ -329,16 +356,6 @@ static int finish_disposals(struct transfer *transfer, struct error *err)
 	return dispose(transfer, &moved, err);
 }
 
-static void free_queue(struct transfer *transfer, struct haul_queue *queue)
-{
-	struct haul *haul;
-
-	while ((haul = STAILQ_FIRST(queue)) != NULL) {
-		STAILQ_REMOVE_HEAD(queue, next);
-		transfer_drop(transfer, haul);
-	}
-}
-
 static bool is_certain(const struct session *session)
 {
 	for (unsigned i = 0; i < session->job->destination_count; i++)
@@ -356,6 +373,7 @@ int transfer_run(struct plan *plan, struct session *session, struct error *err)
 		.intended_max = certain ? 2 * GROUP_CERTAIN : GROUP_UNCERTAIN};
 	int result = 0;
 
+	STAILQ_INIT(&transfer.arrived);
 	STAILQ_INIT(&transfer.spooled);
 	STAILQ_INIT(&transfer.intended);
 	STAILQ_INIT(&transfer.recorded);
@@ -373,6 +391,7 @@ int transfer_run(struct plan *plan, struct session *session, struct error *err)
 		*err = transfer.source_error;
 		result = -1;
 	}
+	free_queue(&transfer, &transfer.arrived);
 	free_queue(&transfer, &transfer.spooled);
 	free_queue(&transfer, &transfer.intended);
 	free_queue(&transfer, &transfer.recorded);

@@ -32,6 +32,7 @@ struct transfer {
 		unsigned count;
 		uint64_t bytes;     /* as announced */
 	} requested, group, loaded; /* asked for; spooled but without intent; all that holds a message */
+	struct haul_queue arrived;  /* for the next group */
 	struct haul_queue spooled;  /* the group: deliveries prepared, intents not sent */
 	struct haul_queue intended; /* waiting for the acknowledgement of their intent */
 	unsigned intended_count;    /* hauls whose intent was sent and that were not offered everywhere: in doubt if we are killed now */
@@ -41,13 +42,14 @@ struct transfer {
 	struct haul_queue recorded; /* all outcomes sent, to be disposed of; waiting for their acknowledgement */
 	unsigned queued_disposals;
 	uint64_t stopped; /* targets that nothing more is offered to: their recipient is refused whatever the message */
-	bool source_lost, stopping, source_idle;
+	bool source_lost, stopping, source_idle, parted;
 	struct deadline look_by; /* when the source would have been looked at again, had nothing else been in the way */
 	struct error source_error;
 };
 
 /* transfer-load.c: from the arrival of a message to its durable intent. */
-void transfer_load(struct transfer *transfer, struct haul *haul);
+bool transfer_group_has_room(const struct transfer *transfer);
+void transfer_fill_group(struct transfer *transfer, bool *moved);
 int transfer_close_group(struct transfer *transfer, struct error *err);
 void transfer_drop(struct transfer *transfer, struct haul *haul); /* as if it had never been asked for */
 /* Queues what is to become of a delivered message at the source. */

@@ -187,6 +187,52 @@ static void nothing_is_deleted_before_it_is_accepted(void **state)
 			refuses(dialect, (i + (dialect != dialects)) % 2 != 0, &refusals[i]);
 }
 
+#define KEEP "after_delivery: keep"
+static const struct step imap_looks[] = {OPENED("EXAMINE", "1", "7", "6"), LIST_FROM("1"), LISTED("1", "5"), S("%3 OK"), END};
+
+static const struct parting {
+	const char *protocol, *more;
+	struct step script[5];
+} partings[] = {
+	{"pop3", KEEP, {PLAY(pop3_enters), PLAY(pop3_hands_out), PLAY(pop3_leaves), HANG, END}},
+	{"imap", KEEP, {PLAY(imap_looks), PLAY(imap_hands_out), PLAY(imap_logged_out), HANG, END}},
+	{"pop3", DELETE, {PLAY(pop3_enters), PLAY(pop3_hands_out), SILENCE, END}},
+	{"imap", DELETE, {PLAY(imap_enters), PLAY(imap_hands_out), SILENCE, END}},
+};
+
+/* The sink has not even let the message in, and will not. */
+static void part(const struct parting *parting)
+{
+	const struct step hesitates[] = {PLAY(smtp_greets), PLAY(data), HANG, END};
+	struct peer *source = peer_start(parting->script, PEER_LISTEN), *sink = peer_start(hesitates, PEER_LISTEN);
+	bool keeps = strcmp(parting->more, KEEP) == 0;
+	struct agent agent;
+
+	agent_init(&agent);
+	into_server(&agent, parting->protocol, source->port, "smtp", sink->port, parting->more);
+	agent_start(&agent, (const char *const[]){"run", "isp", NULL});
+	peer_await_hang(sink);
+	if (keeps)
+		peer_await_hang(source);
+	kill(agent.pid, SIGKILL);
+	agent_wait(&agent);
+	if (keeps)
+		peer_free(source);
+	else
+		peer_finish(source);
+	peer_free(sink);
+	agent_await_unlocked(&agent, "isp");
+	assert_int_equal(agent_status(&agent, "in_doubt"), 1);
+	agent_done(&agent);
+}
+
+static void a_source_that_keeps_all_is_left_early(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(partings); i++)
+		part(&partings[i]);
+}
+
 /* More than the buffers between two sockets take, so that the dot cannot have been sent. */
 #define LARGE (12 * 1024 * 1024)
 
@@ -844,6 +890,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_deleted_before_it_is_accepted),
+		cmocka_unit_test(a_source_that_keeps_all_is_left_early),
 		cmocka_unit_test(a_cut_before_the_dot_leaves_no_doubt),
 		cmocka_unit_test(an_unanswered_dot_is_tried_three_times),
 		cmocka_unit_test(an_unanswered_deletion_is_asked_for_again),
