@@ -46,6 +46,8 @@ src_libmailhaul_a_SOURCES = \
 	src/net/trace.h \
 	src/net/wire.c \
 	src/net/wire.h \
+	src/channel/batch.c \
+	src/channel/batch.h \
 	src/channel/channel.c \
 	src/channel/channel.h \
 	src/channel/facts.h \

@@ -68,7 +68,14 @@ static void drop_answer(struct channel *channel)
 void channel_done(struct channel *channel)
 {
 	drop_answer(channel);
+	batch_done(&channel->unsent);
 	channel->fd = fs_close(channel->fd);
+}
+
+static int lost(struct channel *channel, struct error *err)
+{
+	channel->closed = true;
+	return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "the supervisor is gone");
 }
 
 int channel_drain(struct channel *channel, struct error *err)
@@ -82,10 +89,8 @@ int channel_drain(struct channel *channel, struct error *err)
 
 		if (result == 0)
 			return 0;
-		if (result < 0 || record_check(&record, record_size(&record), fd_count, false) != NULL) {
-			channel->closed = true;
-			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "the supervisor is gone");
-		}
+		if (result < 0 || record_check(&record, record_size(&record), fd_count, false) != NULL)
+			return lost(channel, err);
 		if (record.kind == REC_ACK) {
 			if ((int32_t)(record.seq - channel->acked) > 0)
 				channel->acked = record.seq;
@@ -104,27 +109,54 @@ int channel_drain(struct channel *channel, struct error *err)
 	}
 }
 
+int channel_push(struct channel *channel, struct error *err)
+{
+	int result = batch_send(&channel->unsent, channel->fd);
+
+	return result < 0 ? lost(channel, err) : result;
+}
+
+static int await_room(struct channel *channel, struct error *err)
+{
+	struct pollfd writable = {.fd = channel->fd, .events = POLLOUT};
+
+	return wait_io(&writable, 1, DEADLINE_NEVER, channel, err);
+}
+
+int channel_flush(struct channel *channel, struct error *err)
+{
+	int result;
+
+	while ((result = channel_push(channel, err)) == 0)
+		if (await_room(channel, err) < 0)
+			return -1;
+	return result < 0 ? -1 : 0;
+}
+
+static int gather(struct channel *channel, struct record *record, struct error *err)
+{
+	while (channel->sent - channel->acked >= CHANNEL_WINDOW)
+		if (wait_io(NULL, 0, DEADLINE_NEVER, channel, err) < 0)
+			return -1;
+	record->seq = ++channel->sent;
+	while (!batch_add(&channel->unsent, record))
+		if (channel_flush(channel, err) < 0)
+			return -1;
+	return (record->flags & REC_WAITING) != 0 ? channel_flush(channel, err) : 0;
+}
+
 int channel_send(struct channel *channel, struct record *record, const int *fds, unsigned fd_count, struct error *err)
 {
-	if (record_is_durable(record->kind)) {
-		while (channel->sent - channel->acked >= CHANNEL_WINDOW)
-			if (wait_io(NULL, 0, DEADLINE_NEVER, channel, err) < 0)
-				return -1;
-		record->seq = ++channel->sent;
-	}
-	for (;;) {
-		struct pollfd writable = {.fd = channel->fd, .events = POLLOUT};
-		int result = record_send(channel->fd, record, fds, fd_count);
+	int result;
 
-		if (result > 0)
-			return 0;
-		if (result < 0) {
-			channel->closed = true;
-			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "the supervisor is gone");
-		}
-		if (wait_io(&writable, 1, DEADLINE_NEVER, channel, err) < 0)
+	if (record_is_durable(record->kind))
+		return gather(channel, record, err);
+	if (channel_flush(channel, err) < 0)
+		return -1;
+	while ((result = record_send(channel->fd, record, fds, fd_count)) == 0)
+		if (await_room(channel, err) < 0)
 			return -1;
-	}
+	return result < 0 ? lost(channel, err) : 0;
 }
 
 /* The others are answered from memory or disk. */

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "channel/batch.h"
 #include "channel/record.h"
 
 struct error;
@@ -16,7 +17,8 @@ struct error;
 /* The worker's end. */
 struct channel {
 	int fd;
-	uint32_t sent;  /* sequence number of the last durable record sent */
+	struct batch unsent;
+	uint32_t sent;  /* sequence number of the last durable record, sent or gathered */
 	uint32_t acked; /* all records up to here are on disk */
 	bool stop;      /* the supervisor wants us to leave at the next message boundary */
 	bool hurry;     /* at once: nothing is waited for but the answer to what has wholly left */
@@ -35,9 +37,12 @@ struct channel {
 void channel_init(struct channel *channel, int fd_take);
 void channel_done(struct channel *channel);
 
-/* Sends one record; blocks (in wait_io) while the supervisor does not read. Durable kinds get the next sequence number in record->seq.
- * fds are borrowed. */
+/* Sends one record; blocks (in wait_io) while the supervisor does not read. fds are borrowed. Durable kinds get the next sequence number in record->seq,
+ * and those without flag REC_WAITING are only gathered: they leave with the next one that is sent, when we go to sleep, or by channel_flush. */
 int channel_send(struct channel *channel, struct record *record, const int *fds, unsigned fd_count, struct error *err);
+int channel_flush(struct channel *channel, struct error *err);
+/* For wait_io: the same without blocking. 1: nothing is left; 0: something is; -1. */
+int channel_push(struct channel *channel, struct error *err);
 /* Takes everything that has come: acknowledgements, STOP, an answer. Never blocks. -1 only when the supervisor is gone. */
 int channel_drain(struct channel *channel, struct error *err);
 /* Sends a request and waits for the answer of that kind; for one of the network or of a program not when we are to leave at once (ERR_CANCELED).

@@ -21,18 +21,28 @@ int wait_io(struct pollfd *fds, unsigned count, struct deadline deadline, struct
 	for (unsigned i = 0; i < count; i++)
 		all[i] = fds[i];
 	if (channel != NULL)
-		all[used++] = (struct pollfd){.fd = channel->fd, .events = POLLIN};
+		all[used++].fd = channel->fd;
 	for (;;) {
-		int ready = poll(all, used, deadline_poll_ms(deadline));
+		int pushed = channel != NULL ? channel_push(channel, err) : 1, ready;
 		bool spoke;
 
+		if (pushed < 0)
+			return -1;
+		if (channel != NULL)
+			all[count].events = pushed > 0 ? POLLIN : POLLIN | POLLOUT;
+		ready = poll(all, used, deadline_poll_ms(deadline));
 		if (ready < 0 && errno == EINTR)
 			continue;
 		if (ready < 0)
 			return error_errno(err, SCOPE_PROGRAM, "cannot wait for the network");
 		if (ready == 0)
 			return 0;
-		spoke = channel != NULL && all[count].revents != 0;
+		if (channel != NULL && all[count].revents == POLLOUT) {
+			if (ready == 1)
+				continue; /* what was gathered can go */
+			ready--;
+		}
+		spoke = channel != NULL && (all[count].revents & ~POLLOUT) != 0;
 		if (spoke && channel_drain(channel, err) < 0)
 			return -1;
 		for (unsigned i = 0; i < count; i++)

@@ -19,8 +19,8 @@
 #include "supervisor/ledger.h"
 #include "supervisor/lock.h"
 
-/* Records taken from one worker in one turn of the loop, so that a chatty one does not keep the others waiting. */
-#define RECORDS_PER_TURN 64
+/* Datagrams taken from one worker in one turn of the loop, so that a chatty one does not keep the others waiting. */
+#define BATCHES_PER_TURN 64
 /* A worker that says nothing for so long hangs: at work it reports its progress, and each single wait of its own is shorter. The longest is the timeout of a
  * server, at most an hour as configured. */
 #define SILENCE_S (2 * 3600)
@@ -296,27 +296,39 @@ static int on_silence(sd_event_source *source, uint64_t when_us, void *context)
 	return 0;
 }
 
+/* As batch_receive, and -1 if it was nonsense. */
+static int take_batch(struct attendant *attendant, int fd)
+{
+	static struct batch_reader reader;
+	const struct record *record;
+	int fds[RECORD_FDS_MAX], result;
+	unsigned fd_count;
+	bool first = true, broken = false;
+
+	result = batch_receive(&reader, fd, fds, &fd_count);
+	while (result > 0 && (record = batch_next(&reader, &broken)) != NULL) {
+		if (take_record(attendant, record, fds, first ? fd_count : 0) < 0)
+			result = -1;
+		first = false;
+	}
+	while (fd_count != 0)
+		fs_close(fds[--fd_count]);
+	return broken ? -1 : result;
+}
+
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *context)
 {
 	struct attendant *attendant = context;
-	struct record record;
-	int fds[RECORD_FDS_MAX], result = 0;
-	unsigned fd_count;
+	int result = 1;
 
 	(void)events;
 	expect_word(attendant);
-	for (int i = 0; i < RECORDS_PER_TURN; i++) {
+	for (int i = 0; i < BATCHES_PER_TURN && result > 0; i++) {
 		if (!attendant->condemned && attendant->received - attendant->acknowledged > CHANNEL_WINDOW) {
 			sd_event_source_set_enabled(source, SD_EVENT_OFF); /* until its records are on disk */
 			return 0;
 		}
-		result = record_receive(fd, &record, fds, &fd_count);
-		if (result > 0)
-			result = take_record(attendant, &record, fds, fd_count) < 0 ? -1 : 1;
-		while (fd_count != 0)
-			fs_close(fds[--fd_count]);
-		if (result <= 0)
-			break;
+		result = take_batch(attendant, fd);
 	}
 	if (result >= 0)
 		return 0;

@@ -332,6 +332,8 @@ static int step(struct transfer *transfer, bool *moved, struct error *err)
 	transfer_fill_group(transfer, moved);
 	if (transfer_close_group(transfer, err) < 0 || transfer_offer(transfer, moved, err) < 0 || transfer_take_verdicts(transfer, moved, err) < 0)
 		return -1;
+	if (channel_flush(transfer->session->channel, err) < 0) /* a verdict that is lost with us is a delivery in doubt */
+		return -1;
 	if (dispose(transfer, moved, &transfer->source_error) < 0)
 		leave_source(transfer, moved);
 	if (transfer->session->channel->closed)

@@ -211,6 +211,7 @@ static int work(struct birth *birth, struct error *err)
 		return -1;
 	session_init(&session, birth->job, &channel, birth->spool_fd, birth->secrets, (const int(*)[3])birth->directories, birth->refusals);
 	result = run(&session, err);
+	(void)channel_flush(&channel, NULL);
 	if (!channel.closed) /* else messages may be under way still, and nobody is left to tidy up for */
 		session_done(&session);
 	return result;

@@ -153,6 +153,14 @@ static void say_half_a_record(int fd)
 	send(fd, "abc", 3, MSG_NOSIGNAL);
 }
 
+static void say_a_record_and_a_half(int fd)
+{
+	struct record both[2] = {{.kind = REC_PROGRESS}, {.kind = REC_PROGRESS}};
+
+	memmove((char *)both + record_size(&both[0]), &both[1], record_size(&both[1]));
+	send(fd, both, record_size(&both[0]) + record_size(&both[1]) - 1, MSG_NOSIGNAL);
+}
+
 static void say_in_the_wrong_order(int fd)
 {
 	send_patiently(fd, &(struct record){.kind = REC_UNFETCHED, .seq = 2, .id = 1}, NULL, 0);
@@ -170,7 +178,8 @@ static void say_nothing(int fd)
 
 static void test_ends_what_lies(void **ctx)
 {
-	static void (*const cases[])(int) = {say_too_much_about_nothing, say_half_a_record, say_in_the_wrong_order, say_what_only_we_say};
+	static void (*const cases[])(int) = {
+		say_too_much_about_nothing, say_half_a_record, say_a_record_and_a_half, say_in_the_wrong_order, say_what_only_we_say};
 	struct bench *bench;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

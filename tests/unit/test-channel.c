@@ -66,6 +66,7 @@ static void test_durable_records_are_numbered(void **state)
 
 		assert_int_equal(channel_send(&ends->worker, &record, NULL, 0, &err), 0);
 		assert_int_equal(record.seq, i);
+		assert_int_equal(channel_flush(&ends->worker, &err), 0);
 		assert_int_equal(take(ends, fds, &count).seq, i);
 	}
 	assert_false(channel_is_durable(&ends->worker, 1));
@@ -170,10 +171,153 @@ static void test_last_words_survive_unread_answers(void **state)
 	unsigned count;
 
 	assert_int_equal(channel_send(&ends->worker, &record, NULL, 0, &err), 0);
+	assert_int_equal(channel_flush(&ends->worker, &err), 0);
 	acknowledge(ends, 1);
 	channel_done(&ends->worker);
 	assert_int_equal(take(ends, fds, &count).id, 7);
 	assert_int_equal(record_receive(ends->supervisor, &record, fds, &count), -1);
+}
+
+static struct record step_of(uint64_t id, const char *text)
+{
+	struct record record = {.kind = REC_OUTCOME, .id = id, .verdict = VERDICT_ACCEPTED};
+
+	record_set_text(&record, text, strlen(text));
+	return record;
+}
+
+/* One datagram with these numbers, and then no other one. */
+static void expect_batch(const struct ends *ends, uint32_t first, uint32_t last)
+{
+	static struct batch_reader reader;
+	int fds[RECORD_FDS_MAX];
+	unsigned count;
+	bool broken;
+
+	assert_int_equal(batch_receive(&reader, ends->supervisor, fds, &count), 1);
+	for (uint32_t seq = first; seq <= last; seq++) {
+		const struct record *record = batch_next(&reader, &broken);
+
+		assert_non_null(record);
+		assert_int_equal(record->seq, seq);
+	}
+	assert_null(batch_next(&reader, &broken));
+	assert_false(broken);
+	assert_int_equal(batch_receive(&reader, ends->supervisor, fds, &count), 0);
+}
+
+static void test_steps_leave_together(void **state)
+{
+	static const struct {
+		enum record_kind kind;
+		unsigned flags;
+	} last[] = {{REC_OUTCOME, REC_WAITING}, {REC_PROGRESS, 0}};
+	struct ends *ends = *state;
+	struct error err;
+	uint32_t seq = 1;
+
+	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+		static const char *const texts[] = {"", "x", "eightbyt", "250 2.0.0 Ok: queued as 4ABCDEF"};
+
+		for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
+			struct record record = step_of(1 + k, texts[k]);
+
+			assert_int_equal(channel_send(&ends->worker, &record, NULL, 0, &err), 0);
+		}
+		struct record record = step_of(9, "");
+		record.kind = (uint16_t)last[i].kind;
+		record.flags = (uint16_t)last[i].flags;
+		assert_int_equal(channel_send(&ends->worker, &record, NULL, 0, &err), 0);
+		if (last[i].kind == REC_OUTCOME)
+			expect_batch(ends, seq, seq + 4);
+	}
+	/* What is no step goes behind, by itself. */
+	int fds[RECORD_FDS_MAX];
+	unsigned count;
+	static struct batch_reader reader;
+	bool broken;
+
+	assert_int_equal(batch_receive(&reader, ends->supervisor, fds, &count), 1);
+	assert_int_equal(batch_next(&reader, &broken)->seq, 6);
+	assert_int_equal(take(ends, fds, &count).kind, REC_PROGRESS);
+}
+
+static void test_whoever_sleeps_has_sent_all(void **state)
+{
+	struct ends *ends = *state;
+	struct record record = step_of(1, "");
+	struct error err;
+
+	assert_int_equal(channel_send(&ends->worker, &record, NULL, 0, &err), 0);
+	assert_int_equal(wait_io(NULL, 0, deadline_in_s(0.01), &ends->worker, &err), 0);
+	expect_batch(ends, 1, 1);
+}
+
+/* Takes one datagram, whose records go on behind *last. False: there is none. */
+static bool take_more(const struct ends *ends, uint32_t *last)
+{
+	static struct batch_reader reader;
+	const struct record *record;
+	int fds[RECORD_FDS_MAX];
+	unsigned count;
+	bool broken;
+
+	if (batch_receive(&reader, ends->supervisor, fds, &count) == 0)
+		return false;
+	while ((record = batch_next(&reader, &broken)) != NULL)
+		assert_int_equal(record->seq, ++*last);
+	return true;
+}
+
+/* The other side does not read: nothing is lost, and nothing comes twice. */
+static void test_a_full_channel_is_waited_for(void **state)
+{
+	struct ends *ends = *state;
+	struct record record = step_of(1, "250 2.0.0 Ok: queued as 4ABCDEF");
+	struct error err;
+	uint32_t last = 0;
+
+	for (bool full = false; !full;) {
+		record.seq++;
+		while (!full && !batch_add(&ends->worker.unsent, &record)) {
+			assert_int_equal(wait_io(NULL, 0, deadline_in_s(0), &ends->worker, &err), 0);
+			full = ends->worker.unsent.len != 0;
+		}
+	}
+	assert_true(take_more(ends, &last));
+	assert_int_equal(wait_io(NULL, 0, deadline_in_s(0), &ends->worker, &err), 0);
+	assert_int_equal(ends->worker.unsent.len, 0);
+	while (take_more(ends, &last))
+		continue;
+	assert_int_equal(last, record.seq - 1);
+}
+
+static void test_a_batch_that_is_cut_short(void **state)
+{
+	static struct batch_reader reader;
+	struct batch batch = {0};
+	const struct record one = step_of(1, "one"), two = step_of(2, "two");
+	size_t first, all;
+
+	(void)state;
+	assert_true(batch_add(&batch, &one));
+	first = batch.len;
+	assert_true(batch_add(&batch, &two));
+	all = first + record_size(&two);
+	memcpy(reader.bytes, batch.bytes, batch.len);
+	for (size_t len = 0; len <= batch.len; len++) {
+		bool broken;
+
+		reader.len = len;
+		reader.at = 0;
+		if (len >= record_size(&one))
+			assert_int_equal(batch_next(&reader, &broken)->id, 1);
+		if (len >= all)
+			assert_int_equal(batch_next(&reader, &broken)->id, 2);
+		assert_null(batch_next(&reader, &broken));
+		assert_int_equal(broken, len != 0 && len < record_size(&one) ? true : len > first && len < all);
+	}
+	batch_done(&batch);
 }
 
 static void test_wait_tells_what_woke_it(void **state)
@@ -221,6 +365,10 @@ int main(void)
 		WITH_ENDS(test_the_supervisor_is_gone),
 		WITH_ENDS(test_nonsense_from_above_is_the_end),
 		WITH_ENDS(test_last_words_survive_unread_answers),
+		WITH_ENDS(test_steps_leave_together),
+		WITH_ENDS(test_whoever_sleeps_has_sent_all),
+		WITH_ENDS(test_a_full_channel_is_waited_for),
+		cmocka_unit_test(test_a_batch_that_is_cut_short),
 		WITH_ENDS(test_wait_tells_what_woke_it),
 		WITH_ENDS(test_settle_waits_for_all),
 	};
