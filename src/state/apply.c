@@ -209,9 +209,14 @@ static int apply_disposed(struct step *step, struct error *err)
 int state_apply(struct state *state, int64_t mailbox_id, const struct record *record, const struct state_target *targets, unsigned target_count,
 	int64_t now, struct error *err)
 {
-	struct step step = {.state = state, .record = record, .targets = targets, .target_count = target_count, .now = now};
+	struct step step; /* of which message is large, and is filled in by message_load */
 
 	assert(target_count <= TARGETS_MAX);
+	step.state = state;
+	step.record = record;
+	step.targets = targets;
+	step.target_count = target_count;
+	step.now = now;
 	if (message_load(state, record->id, &step.message, err) < 0)
 		return -1;
 	if (step.message.mailbox != mailbox_id)

@@ -57,6 +57,10 @@ int target_find(struct state *state, const struct state_target *target, bool mak
 {
 	int64_t id;
 
+	if (target->destination == state->recent.destination && target->recipient == state->recent.recipient) {
+		*ret_target = state->recent.target;
+		return 0;
+	}
 	if (sql_number(state, err, &id, "SELECT id FROM target WHERE destination = ?1 AND recipient = ?2", SQL_TEXT(target->destination),
 		    SQL_TEXT(target->recipient)) < 0)
 		return -1;
@@ -65,6 +69,11 @@ int target_find(struct state *state, const struct state_target *target, bool mak
 			    SQL_TEXT(target->recipient)) < 0)
 			return -1;
 		id = sqlite3_last_insert_rowid(state->db);
+	}
+	if (id != 0 && !sqlite3_get_autocommit(state->db)) {
+		state->recent.destination = target->destination;
+		state->recent.recipient = target->recipient;
+		state->recent.target = id;
 	}
 	*ret_target = id;
 	return 0;

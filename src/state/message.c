@@ -3,40 +3,50 @@
 #include "base/error.h"
 #include "state/store.h"
 
-static int load_deliveries(struct state *state, struct message_row *message, struct error *err)
-{
-	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT target, status, code, attempts, doubts, first_failed_at, next_try, intent_at, held_at, held_tries, intent_clock, "
-		"intent_place FROM "
-		"delivery WHERE message = ?1",
-		SQL_NUMBER(message->id));
-	int found;
+enum {
+	AT_MESSAGE = 0,
+	AT_DELIVERY = 9,
+};
 
-	while ((found = sql_step(state, row, err)) > 0) {
-		assert(message->delivery_count < TARGETS_MAX); /* one for each bit of a mask at most */
-		message->deliveries[message->delivery_count++] = (struct delivery_row){
-			.target = sqlite3_column_int64(row, 0),
-			.status = (enum delivery_stage)sqlite3_column_int(row, 1),
-			.code = sqlite3_column_int64(row, 2),
-			.attempts = (unsigned)sqlite3_column_int64(row, 3),
-			.doubts = (unsigned)sqlite3_column_int64(row, 4),
-			.first_failed_at = sqlite3_column_int64(row, 5),
-			.next_try = sqlite3_column_int64(row, 6),
-			.intent_at = sqlite3_column_int64(row, 7),
-			.held_at = sqlite3_column_int64(row, 8),
-			.held_tries = (unsigned)sqlite3_column_int64(row, 9),
-			.intent_clock = sqlite3_column_int64(row, 10),
-			.intent_place = sqlite3_column_int64(row, 11),
-		};
-	}
-	return found;
+static void read_message(sqlite3_stmt *row, struct message_row *ret_message)
+{
+	ret_message->folder = sqlite3_column_int64(row, AT_MESSAGE);
+	ret_message->mailbox = sqlite3_column_int64(row, AT_MESSAGE + 1);
+	ret_message->stage = (enum stage)sqlite3_column_int(row, AT_MESSAGE + 2);
+	ret_message->disposal = (enum disposal)sqlite3_column_int(row, AT_MESSAGE + 3);
+	ret_message->delivered_at = sqlite3_column_int64(row, AT_MESSAGE + 4);
+	ret_message->first_failed_at = sqlite3_column_int64(row, AT_MESSAGE + 5);
+	ret_message->attempts = (unsigned)sqlite3_column_int64(row, AT_MESSAGE + 6);
+	ret_message->retention = sqlite3_column_int64(row, AT_MESSAGE + 7);
+	ret_message->recognition = (enum recognition)sqlite3_column_int(row, AT_MESSAGE + 8);
+}
+
+static void read_delivery(sqlite3_stmt *row, struct delivery_row *ret_delivery)
+{
+	*ret_delivery = (struct delivery_row){
+		.target = sqlite3_column_int64(row, AT_DELIVERY),
+		.status = (enum delivery_stage)sqlite3_column_int(row, AT_DELIVERY + 1),
+		.code = sqlite3_column_int64(row, AT_DELIVERY + 2),
+		.attempts = (unsigned)sqlite3_column_int64(row, AT_DELIVERY + 3),
+		.doubts = (unsigned)sqlite3_column_int64(row, AT_DELIVERY + 4),
+		.first_failed_at = sqlite3_column_int64(row, AT_DELIVERY + 5),
+		.next_try = sqlite3_column_int64(row, AT_DELIVERY + 6),
+		.intent_at = sqlite3_column_int64(row, AT_DELIVERY + 7),
+		.held_at = sqlite3_column_int64(row, AT_DELIVERY + 8),
+		.held_tries = (unsigned)sqlite3_column_int64(row, AT_DELIVERY + 9),
+		.intent_clock = sqlite3_column_int64(row, AT_DELIVERY + 10),
+		.intent_place = sqlite3_column_int64(row, AT_DELIVERY + 11),
+	};
 }
 
 int message_load(struct state *state, uint64_t message_id, struct message_row *ret_message, struct error *err)
 {
+	/* A row for each of its deliveries, or one with NULLs. */
 	sqlite3_stmt *row SQL_SCOPED = sql_query(state, err,
-		"SELECT m.id, m.folder, f.mailbox, m.stage, m.disposal, m.delivered_at, m.first_failed_at, m.attempts, m.retention, m.recognition"
-		" FROM message m JOIN folder f ON f.id = m.folder WHERE m.id = ?1",
+		"SELECT m.folder, f.mailbox, m.stage, m.disposal, m.delivered_at, m.first_failed_at, m.attempts, m.retention, m.recognition,"
+		" d.target, d.status, d.code, d.attempts, d.doubts, d.first_failed_at, d.next_try, d.intent_at, d.held_at, d.held_tries,"
+		" d.intent_clock, d.intent_place"
+		" FROM message m JOIN folder f ON f.id = m.folder LEFT JOIN delivery d ON d.message = m.id WHERE m.id = ?1",
 		SQL_NUMBER(message_id));
 	int found = sql_step(state, row, err);
 
@@ -44,18 +54,14 @@ int message_load(struct state *state, uint64_t message_id, struct message_row *r
 		return -1;
 	if (found == 0)
 		return store_lie(err, "a step of message %llu, which there is not", (unsigned long long)message_id);
-	ret_message->id = sqlite3_column_int64(row, 0);
-	ret_message->folder = sqlite3_column_int64(row, 1);
-	ret_message->mailbox = sqlite3_column_int64(row, 2);
-	ret_message->stage = (enum stage)sqlite3_column_int(row, 3);
-	ret_message->disposal = (enum disposal)sqlite3_column_int(row, 4);
-	ret_message->delivered_at = sqlite3_column_int64(row, 5);
-	ret_message->first_failed_at = sqlite3_column_int64(row, 6);
-	ret_message->attempts = (unsigned)sqlite3_column_int64(row, 7);
-	ret_message->retention = sqlite3_column_int64(row, 8);
-	ret_message->recognition = (enum recognition)sqlite3_column_int(row, 9);
+	ret_message->id = (int64_t)message_id;
 	ret_message->delivery_count = 0;
-	return load_deliveries(state, ret_message, err);
+	read_message(row, ret_message);
+	for (; found > 0 && sqlite3_column_type(row, AT_DELIVERY) != SQLITE_NULL; found = sql_step(state, row, err)) {
+		assert(ret_message->delivery_count < TARGETS_MAX); /* one for each bit of a mask at most */
+		read_delivery(row, &ret_message->deliveries[ret_message->delivery_count++]);
+	}
+	return found < 0 ? -1 : 0;
 }
 
 int message_store_delivery(struct state *state, const struct message_row *message, const struct delivery_row *delivery, const char *reply,

@@ -11,6 +11,9 @@
 
 int target_note_accepted(struct state *state, int64_t target, int64_t now, struct error *err)
 {
+	if (state->recent.accepted == target)
+		return 0;
+	state->recent.accepted = target;
 	if (sql_run(state, err, "UPDATE target SET accepted_at = ?2 WHERE id = ?1 AND accepted_at NOT BETWEEN ?3 AND ?2", SQL_NUMBER(target),
 		    SQL_NUMBER(now), SQL_NUMBER(now - ACCEPTED_NOTED_S)) < 0)
 		return -1;

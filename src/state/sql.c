@@ -71,11 +71,10 @@ int sql_failed(struct state *state, struct error *err)
 static sqlite3_stmt *prepare(struct state *state, const char *text, struct error *err)
 {
 	struct sql_kept *kept = state->kept;
-	unsigned i = 0;
+	unsigned i = (unsigned)((uintptr_t)text / 8 % SQL_KEPT_MAX), tries = 0;
 
-	while (i < SQL_KEPT_MAX && kept[i].text != NULL && kept[i].text != text)
-		i++;
-	assert(i < SQL_KEPT_MAX); /* more literals than there are places: raise it */
+	for (; kept[i].text != NULL && kept[i].text != text; i = (i + 1) % SQL_KEPT_MAX, tries++)
+		assert(tries < SQL_KEPT_MAX); /* more literals than there are places: raise it */
 	if (kept[i].text == NULL) {
 		if (sqlite3_prepare_v3(state->db, text, -1, SQLITE_PREPARE_PERSISTENT, &kept[i].statement, NULL) != SQLITE_OK) {
 			if (sqlite3_errcode(state->db) ==
@@ -165,7 +164,7 @@ int sql_script(struct state *state, const char *text, struct error *err)
 
 void sql_forget(struct state *state)
 {
-	for (unsigned i = 0; i < SQL_KEPT_MAX && state->kept[i].text != NULL; i++) {
+	for (unsigned i = 0; i < SQL_KEPT_MAX; i++) {
 		sqlite3_finalize(state->kept[i].statement);
 		state->kept[i] = (struct sql_kept){0};
 	}

@@ -368,6 +368,11 @@ static int set_unsynced(struct state *state, bool unsynced, struct error *err)
 	return 0;
 }
 
+static void forget_recent(struct state *state)
+{
+	memset(&state->recent, 0, sizeof(state->recent));
+}
+
 static int begin(struct state *state, struct error *err)
 {
 	if (sql_run_values(state, err, "BEGIN IMMEDIATE", NULL, 0) < 0)
@@ -390,6 +395,7 @@ int state_begin_unsynced(struct state *state, struct error *err)
 
 int state_commit(struct state *state, struct error *err)
 {
+	forget_recent(state);
 	if (sql_run_values(state, err, "COMMIT", NULL, 0) < 0)
 		return -1;
 	(void)set_unsynced(state, false, NULL); /* if that fails, the next transaction does not begin */
@@ -399,6 +405,7 @@ int state_commit(struct state *state, struct error *err)
 
 void state_rollback(struct state *state)
 {
+	forget_recent(state);
 	/* After some errors SQLite has done so itself. */
 	if (!sqlite3_get_autocommit(state->db))
 		sql_run_values(state, NULL, "ROLLBACK", NULL, 0);
@@ -438,6 +445,7 @@ int savepoint_begin(struct state *state, struct error *err)
 
 int savepoint_end(struct state *state, int result, struct error *err)
 {
+	forget_recent(state);
 	/* The outermost is a transaction, which RELEASE commits, and which stays open when that fails. */
 	if (result >= 0 && sql_run_values(state, err, "RELEASE part", NULL, 0) == 0)
 		return result;

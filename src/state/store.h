@@ -21,7 +21,7 @@
 
 #define ADOPT_S (30 * 86400) /* a mailbox that is served for the first time after a loss may have been down for so long */
 
-#define SQL_KEPT_MAX 160
+#define SQL_KEPT_MAX 256 /* a hash table, so that half of it may stay empty */
 struct sql_kept {
 	const char *text; /* NULL: a free place */
 	sqlite3_stmt *statement;
@@ -34,13 +34,17 @@ struct state {
 	struct reserve reserve;
 	struct sql_kept kept[SQL_KEPT_MAX];
 	char installation[33];
-	int64_t busy_at;            /* when another process last stood in the way, CLOCK_MONOTONIC; 0: not since the last commit */
-	struct deadline busy_until; /* how long that may go on */
-	bool has_log;               /* write-ahead: its order is kept even where it is not synced */
-	bool unsynced;              /* the last transaction was */
-	bool prints_made;           /* match.c: the temporary index is there */
-	struct state_clock clock;   /* as it was kept last, by whomever */
-	bool clock_is_loaded;       /* clock is what the database says; not after a rollback */
+	int64_t busy_at;                             /* when another process last stood in the way, CLOCK_MONOTONIC; 0: not since the last commit */
+	struct deadline busy_until;                  /* how long that may go on */
+	bool has_log;                                /* write-ahead: its order is kept even where it is not synced */
+	bool unsynced;                               /* the last transaction was */
+	bool prints_made;                            /* match.c: the temporary index is there */
+	struct state_clock clock;                    /* as it was kept last, by whomever */
+	bool clock_is_loaded;                        /* clock is what the database says; not after a rollback */
+	struct {                                     /* found or done before in this transaction: most of its records are for the same target */
+		const char *destination, *recipient; /* of the caller, only compared as pointers */
+		int64_t target, accepted;
+	} recent;
 };
 
 /* The hands of the clock (clock.h) when the wall clock shows now. */

@@ -356,8 +356,8 @@ static int effort(struct fixture *f, int kind)
 {
 	int sum = 0;
 
-	for (unsigned i = 0; i < SQL_KEPT_MAX && f->state->kept[i].text != NULL; i++)
-		sum += sqlite3_stmt_status(f->state->kept[i].statement, kind, 1);
+	for (unsigned i = 0; i < SQL_KEPT_MAX; i++)
+		sum += f->state->kept[i].text == NULL ? 0 : sqlite3_stmt_status(f->state->kept[i].statement, kind, 1);
 	return sum;
 }
 
