@@ -23,10 +23,15 @@ static const char *next_try(const struct held_message *held, char date[24])
 /* What the copies of it bear, if there are any; "" if it was never sent. */
 static const char *mailhaul_id(const struct held_show *show, const struct held_message *held, char id[41])
 {
+	const char *installation = state_installation(show->state);
+	char mark[9];
+
 	id[0] = '\0';
-	if (held->destination != NULL)
-		received_make_id(id, state_installation(show->state), held->mailbox, held->folder[0] != '\0' ? held->folder : NULL, held->id,
-			held->destination, held->recipient);
+	if (held->destination == NULL)
+		return id;
+	received_make_mark(mark, installation);
+	received_make_id(
+		id, mark, installation, held->mailbox, held->folder[0] != '\0' ? held->folder : NULL, held->id, held->destination, held->recipient);
 	return id;
 }
 

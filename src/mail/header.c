@@ -1,6 +1,9 @@
 #include "mail/header.h"
 
+#include <stddef.h>
 #include <string.h>
+
+#include "mail/lines.h"
 
 enum state {
 	LINE_START,
@@ -15,7 +18,11 @@ enum state {
 
 void header_scanner_init(struct header_scanner *scanner, header_field_fn *each, void *context)
 {
-	*scanner = (struct header_scanner){.each = each, .context = context, .state = LINE_START, .first_line = true};
+	memset(scanner, 0, offsetof(struct header_scanner, name)); /* name and value are large, and filled before they are read */
+	scanner->each = each;
+	scanner->context = context;
+	scanner->state = LINE_START;
+	scanner->first_line = true;
 }
 
 bool header_has_ended(const struct header_scanner *scanner)
@@ -175,11 +182,29 @@ static bool take(struct header_scanner *scanner, char byte)
 	return false;
 }
 
+/* Most of a header: values, up to the end of a line. */
+static size_t take_run(struct header_scanner *scanner, const char *bytes, size_t len)
+{
+	size_t run, room = HEADER_VALUE_MAX - scanner->value_len;
+
+	if (scanner->state != VALUE || scanner->value_len == 0)
+		return 0;
+	run = plain_run(bytes, len < HEADER_SCAN_MAX - scanner->scanned ? len : HEADER_SCAN_MAX - scanner->scanned);
+	scanner->cut = scanner->cut || run > room;
+	memcpy(scanner->value + scanner->value_len, bytes, run < room ? run : room);
+	scanner->value_len += run < room ? run : room;
+	scanner->scanned += run;
+	return run;
+}
+
 size_t header_scan(struct header_scanner *scanner, const char *bytes, size_t len)
 {
 	size_t used = 0;
 
 	while (used < len && scanner->state != ENDED) {
+		used += take_run(scanner, bytes + used, len - used);
+		if (used == len)
+			break;
 		if (scanner->scanned == HEADER_SCAN_MAX) {
 			scanner->state = ENDED;
 			break;

@@ -1,20 +1,24 @@
 #include "mail/lines.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 
-/* Eight bytes at a time: less 0x10, those that were smaller have their high bit set. A borrow can set others' too, but comes from such a one only. */
+/* Eight bytes at a time: less 0x10, those that were smaller have their high bit set. A borrow can set others' too, but only behind such a one: the first is
+ * always right. */
 size_t plain_run(const char *bytes, size_t len)
 {
 	const uint64_t high = UINT64_C(0x8080808080808080), least = UINT64_C(0x1010101010101010);
 	size_t run = 0;
-	uint64_t word;
 
-	while (len - run >= sizeof(word)) {
+	for (; len - run >= sizeof(uint64_t); run += sizeof(uint64_t)) {
+		uint64_t word, small;
+
 		memcpy(&word, bytes + run, sizeof(word));
-		if (((word - least) & ~word & high) != 0)
-			break;
-		run += sizeof(word);
+		word = le64toh(word);
+		small = (word - least) & ~word & high;
+		if (small != 0)
+			return run + (size_t)__builtin_ctzll(small) / 8;
 	}
 	while (run < len && (unsigned char)bytes[run] >= 0x10)
 		run++;

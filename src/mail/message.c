@@ -8,7 +8,6 @@
 #include "base/str.h"
 #include "mail/address.h"
 #include "mail/header.h"
-#include "mail/lines.h"
 #include "mail/prints.h"
 #include "mail/spool.h"
 #include "mail/utf8.h"
@@ -66,30 +65,34 @@ static bool has_eight_bit(const char *bytes, size_t len)
 	return (all & UINT64_C(0x8080808080808080)) != 0;
 }
 
+static bool has_bare_cr(const char *bytes, size_t len)
+{
+	const char *end = bytes + len, *cr = memchr(bytes, '\r', len);
+
+	for (; cr != NULL && cr + 1 < end; cr = memchr(cr + 1, '\r', (size_t)(end - cr - 1)))
+		if (cr[1] != '\n')
+			return true;
+	return false;
+}
+
 static void look_at_bytes(struct message *message, const char *bytes, size_t len)
 {
 	struct scan *scan = message->scan;
-	bool after_cr = scan->after_cr;
 
+	if (len == 0)
+		return;
 	message->eight_bit |= has_eight_bit(bytes, len);
-	for (size_t i = 0; i < len; i++) {
-		size_t run = plain_run(bytes + i, len - i);
-
-		message->has_bare_cr |= after_cr && (run != 0 || bytes[i] != '\n');
-		after_cr = after_cr && run == 0;
-		i += run;
-		if (i == len)
-			break;
-		message->has_nul |= bytes[i] == '\0';
-		after_cr = bytes[i] == '\r';
-	}
-	scan->after_cr = after_cr;
+	message->has_nul = message->has_nul || memchr(bytes, '\0', len) != NULL;
+	message->has_bare_cr = message->has_bare_cr || (scan->after_cr && bytes[0] != '\n') || has_bare_cr(bytes, len);
+	scan->after_cr = bytes[len - 1] == '\r';
 }
 
 static void look_at_header(struct scan *scan, const char *bytes, size_t len)
 {
 	size_t header_len = header_scan(&scan->header, bytes, len);
 
+	if (scan->utf8.owed == 0 && !has_eight_bit(bytes, header_len))
+		return;
 	for (size_t i = 0; i < header_len && !scan->malformed_header; i++) {
 		unsigned char byte = (unsigned char)bytes[i];
 

@@ -169,8 +169,8 @@ static void add_to_id(struct sha256 *sha, const char *text)
 	sha256_add(sha, text, strlen(text) + 1); /* the NUL separates: "ab", "c" is not "a", "bc" */
 }
 
-void received_make_id(char out[41], const char *installation, const char *mailbox, const char *folder, uint64_t message_id, const char *destination,
-	const char *recipient)
+void received_make_id(char out[41], const char *mark, const char *installation, const char *mailbox, const char *folder, uint64_t message_id,
+	const char *destination, const char *recipient)
 {
 	uint8_t digest[SHA256_BYTES];
 	struct sha256 sha;
@@ -185,7 +185,7 @@ void received_make_id(char out[41], const char *installation, const char *mailbo
 	add_to_id(&sha, destination);
 	add_to_id(&sha, recipient);
 	sha256_end(&sha, digest);
-	received_make_mark(out, installation);
+	memcpy(out, mark, 8);
 	hex_encode(out + 8, digest, 16);
 }
 

@@ -19,10 +19,11 @@ struct received {
 /* Return-Path, Delivered-To, Received, X-Mailhaul-Id, X-Mailhaul-Mailbox; CRLF line ends, folded at 78 between words. Remote and configured text is
  * escaped and cut so that nothing can add a field of its own; an address that is not valid is left out. */
 void received_write(struct str *out, const struct received *received);
-/* out: 41 bytes: mark (the first 8 hex digits of SHA-256(installation)), then 32 hex digits of SHA-256(installation, mailbox, folder, message id,
- * destination, recipient). folder may be NULL. */
-void received_make_id(char out[41], const char *installation, const char *mailbox, const char *folder, uint64_t message_id, const char *destination,
-	const char *recipient);
+/* out: 41 bytes: mark (of received_make_mark), then 32 hex digits of SHA-256(installation, mailbox, folder, message id, destination, recipient).
+ * folder may be NULL. */
+void received_make_id(char out[41], const char *mark, const char *installation, const char *mailbox, const char *folder, uint64_t message_id,
+	const char *destination, const char *recipient);
+/* The first 8 hex digits of SHA-256(installation). */
 void received_make_mark(char out[9], const char *installation);
 
 #endif

@@ -81,8 +81,8 @@ static bool prepare_delivery(struct transfer *transfer, struct haul *haul, struc
 		.intent_at = now,
 	};
 	delivery->needs_smtputf8 = envelope_needs_smtputf8(delivery->sender, delivery->recipient, haul->message);
-	received_make_id(
-		delivery->id, job->installation, job->mailbox->name, session->folder, item->origin, outlet->config->name, delivery->recipient);
+	received_make_id(delivery->id, session->own_mark, job->installation, job->mailbox->name, session->folder, item->origin, outlet->config->name,
+		delivery->recipient);
 	write_headers(session, delivery, outlet->config);
 	if (dest_prepare(outlet->dest, delivery, &lost) == 0) {
 		outlet->unsynced = true;

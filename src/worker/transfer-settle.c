@@ -22,6 +22,8 @@ static void log_outcome(const struct session *session, const struct delivery *de
 	const struct haul *haul = delivery->haul;
 	struct log_entry entry;
 
+	if (kinds[delivery->verdict].level > log_max_level())
+		return; /* nobody reads it, and there is one for each message */
 	log_begin(&entry, &session->log, kinds[delivery->verdict].level, kinds[delivery->verdict].event);
 	log_text(&entry, "folder", session->folder);
 	log_number(&entry, "uid", haul->uid);
@@ -164,8 +166,8 @@ int transfer_resolve(struct transfer *transfer, struct plan_item *item, struct e
 
 		if ((item->doubtful >> i & 1) == 0 || !outlet_ready(outlet))
 			continue;
-		received_make_id(
-			delivery.id, job->installation, job->mailbox->name, session->folder, item->origin, outlet->config->name, delivery.recipient);
+		received_make_id(delivery.id, session->own_mark, job->installation, job->mailbox->name, session->folder, item->origin,
+			outlet->config->name, delivery.recipient);
 		if (dest_resolve(outlet->dest, &delivery, item->hash, &resolution, &lost) < 0) {
 			outlet_lost(outlet, &lost);
 			continue;
