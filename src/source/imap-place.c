@@ -113,7 +113,7 @@ void imap_places_collect(struct imap *imap, struct source_watch *watch)
 		if (channel != NULL && i < TIPS_MAX && (channel->tipped >> i & 1) != 0)
 			take_tip(place, channel->tips[i]);
 		place->announced = place != open && has_news(place, &watch->seen[i]);
-		watch->news[i] = place == open ? imap->arrived != 0 || place->news : place->announced;
+		watch->news[i] |= place == open ? imap->arrived != 0 || place->news : place->announced;
 		place->news = false;
 	}
 }

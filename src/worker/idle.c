@@ -7,8 +7,11 @@
 #include "source/source.h"
 #include "worker/session.h"
 
-/* Mail was announced, and there was none: some servers announce what they cannot show yet. Looked for again after this, and twice that, and so on. */
-#define HUSH_FIRST_S 2
+/* Mail was announced, and there was none: some servers announce what they cannot show yet, so it is looked for again after this. */
+#define LOOK_AGAIN_S 2
+/* The listing before may have shown it already, which happens any time when much comes; but a server that goes on like that is not believed at once any
+ * more: only after LOOK_AGAIN_S, then twice that, and so on. */
+#define BARREN_FINE 2
 #define HUSH_MAX_S 64
 
 /* What keeps single messages or a folder back is tried again when all are looked into; what is more than that ends the session, and the mailbox rests. */
@@ -61,9 +64,9 @@ static int tell_work(struct session *session, struct error *err)
 
 static double hush_s(unsigned barren)
 {
-	unsigned seconds = HUSH_FIRST_S;
+	unsigned seconds = LOOK_AGAIN_S;
 
-	for (; barren > 1 && seconds < HUSH_MAX_S; barren--)
+	for (; barren > BARREN_FINE + 1 && seconds < HUSH_MAX_S; barren--)
 		seconds *= 2;
 	return seconds;
 }
@@ -71,7 +74,7 @@ static double hush_s(unsigned barren)
 /* After the first announcement that came to nothing, the same folders are looked into again. */
 static struct deadline look_again_at(const struct session *session)
 {
-	return session->barren == 1 ? deadline_in_s(hush_s(1)) : DEADLINE_NEVER;
+	return session->barren == 1 ? deadline_in_s(LOOK_AGAIN_S) : DEADLINE_NEVER;
 }
 
 static void want(struct session *session, bool all)
@@ -108,7 +111,7 @@ static int wait_for_mail(struct session *session, struct error *err)
 		session->check_at = deadline_in_s(session->job->mailbox->poll_every_s);
 	session->partial = true;
 	watch.until = deadline_min(session->check_at, again_at);
-	if (session->barren != 0)
+	if (session->barren > BARREN_FINE)
 		watch.hush = deadline_in_s(hush_s(session->barren));
 	if (session->barren != 1)
 		want(session, false);

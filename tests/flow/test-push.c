@@ -205,6 +205,23 @@ static void an_empty_announcement_is_looked_into_twice(void **state)
 	end(&scene);
 }
 
+/* Seconds are ten: whoever waited for the second look would wait too long. */
+static void an_empty_announcement_delays_no_other(void **state)
+{
+	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), S("* 1 EXISTS"), C("DONE"),
+		C("%4 UID FETCH 1:4294967295" LIST), C("%5 UID FETCH 1:1 (UID BODY.PEEK[])"), S("%3 OK"), S("%4 OK"), S("%5 OK"), C("%6 IDLE"),
+		S("+ and now"), S("* 2 EXISTS"), C("DONE"), C("%7 UID FETCH 1:4294967295" LIST), C("%8 UID FETCH 1:1 (UID BODY.PEEK[])"), S("%6 OK"),
+		S("* 1 FETCH (UID 1 RFC822.SIZE 55)"), S("%7 OK"), S("* 1 FETCH (UID 1 BODY[] {55}"), RAW(LETTER ")\r\n"), S("%8 OK"), C("* IDLE"),
+		S("+ until later"), PLAY(leaves), END};
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, script, "10", "");
+	await_line(&scene, "until later");
+	leave(&scene, 1);
+	end(&scene);
+}
+
 /* The configuration is loaded anew: who waits begins anew with it. */
 static void a_reload_ends_the_wait(void **state)
 {
@@ -277,6 +294,7 @@ int main(void)
 		cmocka_unit_test(it_looks_when_told_to),
 		cmocka_unit_test(it_looks_from_time_to_time),
 		cmocka_unit_test(an_empty_announcement_is_looked_into_twice),
+		cmocka_unit_test(an_empty_announcement_delays_no_other),
 		cmocka_unit_test(a_reload_ends_the_wait),
 		cmocka_unit_test(who_is_cut_short_is_polled),
 		cmocka_unit_test(a_run_finds_the_connection_dead),

@@ -40,6 +40,7 @@ void watch_open(struct watch_fixture *fixture, unsigned folder)
 
 int watch_once(struct watch_fixture *fixture)
 {
+	fixture->news[0] = fixture->news[1] = false;
 	return source_wait(fixture->imap.source, &fixture->watch, &fixture->imap.err);
 }
 
