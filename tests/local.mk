@@ -15,6 +15,8 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/pop3-fixture.h \
 	tests/lib/smtp-fixture.c \
 	tests/lib/smtp-fixture.h \
+	tests/lib/warp-prepare.c \
+	tests/lib/warp.h \
 	tests/lib/watch-fixture.c \
 	tests/lib/watch-fixture.h
 
@@ -114,8 +116,10 @@ FLOW_TESTS = \
 	tests/flow/test-smtp-window \
 	tests/flow/test-smtp \
 	tests/flow/test-state-lost \
+	tests/flow/test-suspend \
 	tests/flow/test-two-at-once \
-	tests/flow/test-uidl-reuse
+	tests/flow/test-uidl-reuse \
+	tests/flow/test-unkillable
 
 SYSTEM_TESTS = \
 	tests/system/test-after-delivery.sh \
@@ -228,6 +232,13 @@ LOG_DRIVER = $(TAP_DRIVER)
 LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/run-test.sh
 SH_LOG_DRIVER = $(TAP_DRIVER)
 SH_LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/run-test.sh
+# Preloaded into the program by tests that play with its time.
+check_DATA = tests/lib/warp.so
+CLEANFILES += tests/lib/warp.so
+EXTRA_DIST += tests/lib/warp.c
+tests/lib/warp.so: $(srcdir)/tests/lib/warp.c
+	$(AM_V_CC)$(MKDIR_P) tests/lib && $(CC) -D_GNU_SOURCE -std=gnu17 $(WARN_CFLAGS) -I$(top_srcdir) -O2 -shared -fPIC -o $@ $(srcdir)/tests/lib/warp.c
+
 AM_TESTS_ENVIRONMENT = \
 	abs_top_srcdir='$(abs_top_srcdir)'; export abs_top_srcdir; \
 	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir; \
