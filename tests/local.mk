@@ -96,6 +96,7 @@ FLOW_TESTS = \
 	tests/flow/test-destinations \
 	tests/flow/test-full-disk \
 	tests/flow/test-herald \
+	tests/flow/test-hour \
 	tests/flow/test-identity \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \

@@ -208,6 +208,7 @@ static void take_end(struct attendant *attendant, const struct record *record)
 	bool deserts = record->error == ERR_CANCELED && !attendant->stopping; /* it lost its channel: nobody had told it to stop */
 
 	attendant->over = true;
+	attendant->unfinished = record->count != 0 && record->error == ERR_NONE;
 	if (attendant->result.kind == ERR_NONE && record->error != ERR_NONE)
 		error_code(&attendant->result, deserts ? ERR_LOCAL : record->error, deserts ? SCOPE_MAILBOX : record->scope, (int)record->code,
 			"%.*s", (int)record->len, record->text);

@@ -104,6 +104,7 @@ struct attendant {
 	uint32_t received, acknowledged; /* sequence numbers */
 	bool over, stopping, hurried;    /* over: REC_END has come, or the worker is gone; told to leave, and at once */
 	bool condemned;                  /* it lied: nothing that it says counts any more */
+	bool unfinished;                 /* it went well, but took so long that the rest is for another session */
 	struct error result;
 	bool hears_one; /* it waits for mail in the first of several folders only */
 	bool idle;      /* it waits for mail; since: CLOCK_MONOTONIC and wall clock */

@@ -132,10 +132,10 @@ void control_progress(struct control *control)
 	}
 }
 
-/* Who was told to leave has not hauled everything, and who waited for mail to the end has hauled nothing since it was asked: its connection was dead. */
+/* Who was told to leave, or took too long, has not hauled everything, and who waited for mail to the end has hauled nothing since it was asked: its connection was dead. */
 static bool has_looked(const struct post *post, const struct attendant *attendant, const struct error *err)
 {
-	if (err->kind == ERR_CANCELED)
+	if (err->kind == ERR_CANCELED || (attendant != NULL && attendant->unfinished))
 		return false;
 	return err->kind != ERR_NONE || attendant == NULL || !attendant->idle || post->state == POST_PUSHED;
 }

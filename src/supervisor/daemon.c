@@ -73,6 +73,11 @@ static void poll_first(void *context, struct post *post)
 	timetable_first(&daemon->timetable, post);
 }
 
+static bool was_unfinished(const struct attendant *attendant)
+{
+	return attendant != NULL && attendant->unfinished;
+}
+
 /* -- what the roster asks and tells -- */
 
 static bool may_start(void *context, struct post *post)
@@ -172,7 +177,7 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 		if (changed)
 			poll_first(daemon, post);
 		else
-			timetable_next(&daemon->timetable, post, was_pushed(attendant), reloaded && post->mailbox->push);
+			timetable_next(&daemon->timetable, post, was_pushed(attendant) || was_unfinished(attendant), reloaded && post->mailbox->push);
 		control_ended(daemon->control, post, attendant, err);
 	}
 	notify_status(&daemon->roster);

@@ -136,6 +136,8 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 		service_note_exit_code(service, EX_TEMPFAIL); /* something was left for later */
 	progress_add(&once->past, &attendant->past_progress);
 	progress_add(&once->past, &attendant->progress);
+	if (attendant->unfinished)
+		roster_want(&once->roster, post, post->insistent);
 }
 
 static void on_idle(void *context)

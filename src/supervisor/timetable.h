@@ -36,7 +36,7 @@ void timetable_rest(struct timetable *timetable, struct post *post, int64_t due_
 /* After a start or a reload: begin once, then first for each post that has to be polled, or has a back-off to wait for. */
 void timetable_begin(struct timetable *timetable);
 void timetable_first(struct timetable *timetable, struct post *post);
-/* Its session has ended; pushed: it waited for mail until then; recalled: so that it may begin anew. */
+/* Its session has ended; pushed: it waited for mail until then, or left some; recalled: so that it may begin anew. */
 void timetable_next(struct timetable *timetable, struct post *post, bool pushed, bool recalled);
 /* If the machine has slept: whoever is due waits for the network, each in its turn, and who is pushed finds out whether its connection lives. */
 void timetable_wake(struct timetable *timetable);

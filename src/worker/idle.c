@@ -22,7 +22,8 @@ static bool is_small_trouble(const struct error *trouble)
 
 static bool may_stay(const struct session *session)
 {
-	if (session->job->mode != JOB_HAUL || !session->job->mailbox->push || session->channel->stop || !is_small_trouble(&session->trouble))
+	if (session->job->mode != JOB_HAUL || !session->job->mailbox->push || session->channel->stop || session->unfinished ||
+		!is_small_trouble(&session->trouble))
 		return false;
 	for (unsigned i = 0; i < session->job->destination_count; i++)
 		if (session->outlets[i].down)

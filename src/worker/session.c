@@ -17,6 +17,9 @@
 
 /* A session that lasted so long had a server that works. That its connection ends while nothing is to be done is no failure then, but what connections do. */
 #define SESSION_STABLE_S 60
+/* A mailbox that takes longer goes on in another session, behind those who wait for a place. A server that sends its bytes one by one could keep it for ever. */
+#define HAULING_S 3600
+#define GIVING_UP_S 600
 
 static void send_trace(void *context, char direction, const char *bytes, size_t len)
 {
@@ -103,6 +106,12 @@ void session_log_round(struct session *session)
 	session->hauled = session->bytes = session->deferred = session->unfetched = session->held = 0;
 }
 
+bool session_is_over(struct session *session)
+{
+	session->unfinished |= deadline_passed(session->leave_at);
+	return session->unfinished;
+}
+
 static int haul_folder(struct session *session, const char *folder, unsigned index, struct error *err)
 {
 	struct plan plan;
@@ -160,6 +169,8 @@ static int haul_folders(struct session *session, struct error *err)
 			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
 		if (!is_to_be_hauled(session, i))
 			continue;
+		if (session_is_over(session))
+			break;
 		channel_take_tip(session->channel, i);
 		session->last_folder = is_last(session, i);
 		if (haul_folder(session, folders[i], i, err) < 0 && !concerns_folder_only(session, err))
@@ -174,8 +185,11 @@ static int haul_until_done(struct session *session, struct error *err)
 	int more = 1;
 
 	session->stable_at = deadline_in_s(SESSION_STABLE_S);
-	while (more > 0)
+	while (more > 0) {
+		session->leave_at = deadline_in_s(HAULING_S);
+		session->give_up_at = deadline_in_s(HAULING_S + GIVING_UP_S);
 		more = haul_folders(session, err) < 0 ? -1 : idle_run(session, err);
+	}
 	return more;
 }
 

@@ -37,6 +37,9 @@ struct session {
 	const char *folder; /* being hauled; NULL on POP3 */
 	struct log log;     /* the supervisor adds mailbox= */
 	uint64_t planned;   /* messages to be fetched so far, for max_messages */
+	/* Others may wait for our place: from then on nothing more is asked for, and what was asked for is waited for until then. */
+	struct deadline leave_at, give_up_at;
+	bool unfinished; /* and something was left */
 	/* while it is pushed */
 	struct deadline stable_at; /* from then on an end of the connection is no failure */
 	struct deadline check_at;  /* all folders are looked into then, whatever is announced meanwhile */
@@ -56,6 +59,8 @@ void session_init(struct session *session, const struct job *job, struct channel
 	const int (*directories)[3], const struct error *refusals);
 void session_done(struct session *session);
 
+/* So long has been hauled that the rest is for another session. */
+bool session_is_over(struct session *session);
 /* Hauls all folders, and where the mailbox is pushed, again whenever there may be mail. -1: the session ended early; what had been acknowledged is safe. */
 int session_run(struct session *session, struct error *err);
 

@@ -119,6 +119,8 @@ static int top_up(struct transfer *transfer, bool *moved, struct error *err)
 
 	if (transfer->requested.count > WINDOW_COUNT / 2 || transfer->requested.bytes > WINDOW_BYTES / 2)
 		return 0;
+	if (transfer->next < plan->count && session_is_over(transfer->session))
+		transfer->next = plan->count;
 	while (transfer->next < plan->count && window_has_room(transfer, plan->items[transfer->next].size)) {
 		int result = request_item(transfer, &plan->items[transfer->next++], err);
 
@@ -325,6 +327,11 @@ static int step(struct transfer *transfer, bool *moved, struct error *err)
 	if (transfer->session->channel->stop && !transfer->stopping) {
 		transfer->stopping = true;
 		error_set(&transfer->source_error, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+		leave_source(transfer, moved);
+	}
+	if (transfer->requested.count != 0 && deadline_passed(transfer->session->give_up_at)) {
+		error_set(&transfer->source_error, ERR_TEMP, SCOPE_MAILBOX,
+			"server has not sent what it was asked for an hour after the session began");
 		leave_source(transfer, moved);
 	}
 	if (serve_source(transfer, moved, err) < 0)

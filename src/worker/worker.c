@@ -141,9 +141,10 @@ static void log_to_channel(const struct log_entry *entry, void *context)
 	(void)channel_send(channel, &record, NULL, 0, NULL);
 }
 
-static void send_end(const struct error *err)
+static void send_end(bool unfinished, const struct error *err)
 {
-	struct record record = {.kind = REC_END, .error = (uint8_t)err->kind, .scope = (uint8_t)err->scope, .code = (uint32_t)err->code};
+	struct record record = {
+		.kind = REC_END, .count = unfinished, .error = (uint8_t)err->kind, .scope = (uint8_t)err->scope, .code = (uint32_t)err->code};
 	struct channel channel;
 
 	record_set_text(&record, err->text, strnlen(err->text, sizeof(err->text)));
@@ -197,7 +198,7 @@ static int run(struct session *session, struct error *err)
 	}
 }
 
-static int work(struct birth *birth, struct error *err)
+static int work(struct birth *birth, bool *ret_unfinished, struct error *err)
 {
 	struct channel channel;
 	struct session session;
@@ -212,6 +213,7 @@ static int work(struct birth *birth, struct error *err)
 	session_init(&session, birth->job, &channel, birth->spool_fd, birth->secrets, (const int(*)[3])birth->directories, birth->refusals);
 	result = run(&session, err);
 	(void)channel_flush(&channel, NULL);
+	*ret_unfinished = session.unfinished;
 	if (!channel.closed) /* else messages may be under way still, and nobody is left to tidy up for */
 		session_done(&session);
 	return result;
@@ -221,11 +223,12 @@ void worker_main(int channel_fd)
 {
 	static struct birth birth;
 	struct error err = {0};
+	bool unfinished = false;
 
 	close_descriptors(channel_fd);
 	signal(SIGPIPE, SIG_IGN);
 	memset(birth.directories, -1, sizeof(birth.directories));
-	work(&birth, &err);
-	send_end(&err);
+	work(&birth, &unfinished, &err);
+	send_end(unfinished, &err);
 	_exit(0);
 }
