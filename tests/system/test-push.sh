@@ -74,8 +74,8 @@ announced() {
 # A connection that has stood for a minute may end. This one has when it was looked into twice.
 broken() {
   local worker
-  configure 'poll_every: 90s'
-  daemon_start 0.005
+  configure 'poll_every: 60s'
+  daemon_start 0.02
   wait_until 10 said 1 'result=waiting'
   worker=$(worker)
   wait_until 10 said 2 '> DONE'
