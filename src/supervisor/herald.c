@@ -30,6 +30,7 @@ struct herald {
 	struct service *service;
 	struct notice waiting[WAITING_MAX]; /* the first is being told */
 	unsigned count;
+	unsigned long untold; /* found no room since it was said that there is none */
 	struct program program;
 	bool failing; /* the last run failed, and that was said */
 	void (*idle)(void *);
@@ -64,6 +65,11 @@ static void on_program_end(void *context)
 	note_result(herald, herald->program.status != 0, why);
 	drop_first(herald);
 	tell_next(herald);
+	if (herald->count == 0 && herald->untold != 0) {
+		log_say(NULL, LEVEL_WARNING, "not_notified", "notify_command was not told of %lu things; \"mailhaul status\" shows how all stands",
+			herald->untold);
+		herald->untold = 0;
+	}
 	if (herald->count == 0 && herald->idle != NULL)
 		herald->idle(herald->idle_context);
 }
@@ -113,7 +119,9 @@ void herald_tell(struct service *service, const char *event, const char *mailbox
 	if (herald == NULL || service->attended || service->config->notify_command == NULL)
 		return;
 	if (herald->count == WAITING_MAX) {
-		log_say(NULL, LEVEL_WARNING, "not_notified", "notify_command is not told of \"%s\", since too much is waiting for it", event);
+		if (herald->untold++ == 0)
+			log_say(NULL, LEVEL_WARNING, "not_notified",
+				"notify_command is not told of \"%s\" and what comes next, since too much is waiting for it", event);
 		return;
 	}
 	notice = &herald->waiting[herald->count];

@@ -24,6 +24,7 @@ _Static_assert(sizeof(LETTER) - 1 == 55, "as the server lists it");
 static const struct step logs_in[] = {S("+OK ready"), C("CAPA"), S("+OK"), S("PIPELINING"), S("."), C("USER anna"), C("PASS secret"), S("+OK"), END};
 static const struct step refuses[] = {PLAY(logs_in), S("-ERR [AUTH] Password expired 1 days ago"), CLOSE, END};
 static const struct step refuses_again[] = {PLAY(logs_in), S("-ERR [AUTH] Password expired 2 days ago"), CLOSE, END};
+static const struct step refuses_and_listens[] = {S("+OK ready"), C("CAPA"), S("+OK"), S("UIDL"), S("."), C("USER anna*"), S("+OK"), C("PASS secret"), S("-ERR [AUTH] no"), DRAIN, END};
 static const struct step has_one[] = {PLAY(logs_in), S("+OK"), C("STAT"), S("+OK 1 55"), C("LIST"), C("UIDL"), S("+OK"), S("1 55"), S("."), S("+OK"), S("1 a"), S("."), END};
 static const struct step hauled[] = {PLAY(has_one), C("RETR 1"), S("+OK"), RAW(LETTER), S("."), C("QUIT"), S("+OK bye"), END};
 static const struct step nothing_fetched[] = {PLAY(has_one), C("QUIT"), S("+OK bye"), END};
@@ -167,6 +168,45 @@ static void a_metrics_file_that_cannot_be_written(void **state)
 	agent_done(&agent);
 }
 
+/* Twenty logins are refused while the program is busy with the first. */
+static void what_is_too_much_is_said_once(void **state)
+{
+	static struct step script[40];
+	struct str mailboxes = {0};
+	struct peer *server;
+	struct agent agent;
+	const char *first;
+	char *go;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		script[2 * i] = (struct step)PLAY(refuses_and_listens);
+		script[2 * i + 1] = i < 19 ? (struct step)NEXT : (struct step)END;
+	}
+	server = peer_start(script, PEER_LISTEN);
+	agent_init(&agent);
+	for (unsigned i = 0; i < 20; i++)
+		str_addf(&mailboxes, "  - {name: isp%u, pop3: \"127.0.0.1:%u\", user: anna%u}\n", i, server->port, i);
+	agent_configure(&agent,
+		"max_workers: 1\ndestinations:\n  home: {maildir: %s/home}\n"
+		"notify_command: [/bin/sh, -c, 'until [ -e $0 ]; do sleep 0.05; done', %s/go]\n"
+		"defaults: {tls: none, password: secret, deliver_to: home, quirks: [no-pipelining]}\nmailboxes:\n%s",
+		agent.dir, agent.dir, str_text(&mailboxes));
+	agent_start(&agent, (const char *const[]){"run", NULL});
+	agent_await_text(&agent, "not_notified");
+	peer_finish(server);
+	go = xasprintf("%s/go", agent.dir);
+	close(open(go, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	agent_expect_end(&agent, 77);
+	first = strstr(str_text(&agent.err), "event=not_notified");
+	assert_non_null(first);
+	assert_null(strstr(strstr(first + 1, "event=not_notified") + 1, "event=not_notified"));
+	assert_true(agent_said(&agent, "was not told of 4 things"));
+	free(go);
+	str_done(&mailboxes);
+	agent_done(&agent);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -174,6 +214,7 @@ int main(void)
 		cmocka_unit_test(what_is_held_is_told),
 		cmocka_unit_test(a_command_that_fails_or_hangs),
 		cmocka_unit_test(a_metrics_file_that_cannot_be_written),
+		cmocka_unit_test(what_is_too_much_is_said_once),
 	};
 	int failed;
 
