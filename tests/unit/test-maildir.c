@@ -868,18 +868,33 @@ static void does_not_adopt_what_cannot_be_synced(void **state)
 	delivery_free(delivery);
 }
 
-/* Later syncs of other things may cover them, or not. */
-static void syncs_the_directories_that_it_makes(void **state)
+static void open_and_close(void)
 {
 	struct error err;
 	int fds[3];
 
-	(void)state;
+	str_done(&synced);
 	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
 	for (unsigned i = 0; i < 3; i++)
 		fs_close(fds[i]);
+}
+
+/* Later syncs of other things may cover them, or not. */
+static void syncs_the_directories_that_it_makes(void **state)
+{
+	static const char *const parts[] = {"cur", "new", "tmp"};
+
+	(void)state;
+	open_and_close();
 	assert_synced(path);
 	assert_synced(root);
+	open_and_close();
+	assert_int_equal(synced.len, 0); /* all of it is there */
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(rmdir(at(parts[i], "")), 0);
+		open_and_close();
+		assert_synced(path);
+	}
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_root, remove_root)
