@@ -18,7 +18,7 @@ static const struct grammar {
 	const char *name;
 	uint8_t flags, min_fds, max_fds;
 } grammar[] = {
-	[REC_JOB] = {"JOB", TO_WORKER, 2, 2},
+	[REC_JOB] = {"JOB", TO_WORKER, 1, 1},
 	[REC_SECRET] = {"SECRET", TO_WORKER, 1, 1},
 	[REC_READY] = {"READY", TO_WORKER, 0, 1}, /* the mailbox lock rides along */
 	[REC_DIRECTORY] = {"DIRECTORY", TO_WORKER | WITH_TEXT | WITH_ERROR, 0, 3},

@@ -14,7 +14,7 @@
 
 enum record_kind {
 	/* supervisor -> worker */
-	REC_JOB = 1,   /* fds: the encoded job (sealed), the spool file; the first record a worker gets */
+	REC_JOB = 1,   /* fd: the encoded job (sealed); the first record a worker gets */
 	REC_SECRET,    /* index: which (job_secret); fd: a pipe to read it from */
 	REC_READY,     /* that was all: seal yourself and begin */
 	REC_DIRECTORY, /* index: target destination; fds: tmp, new, cur of a Maildir; or none, and why not */

@@ -19,7 +19,9 @@
 #define BLOCK_BYTES UINT64_C(4096) /* regions begin on one, so that a hole frees all of it */
 
 struct spool_file {
-	int fd;
+	int fd; /* -1: none yet */
+	spool_open_fn *open;
+	void *context;
 	uint64_t end;    /* behind all that was written; the next region begins here or a little later */
 	uint64_t memory; /* bytes allocated by all spools together */
 	unsigned spools, regions;
@@ -43,6 +45,12 @@ struct spool_file *spool_file_new(int fd_take)
 
 	file->fd = fd_take;
 	return file;
+}
+
+void spool_file_on_demand(struct spool_file *file, spool_open_fn *open, void *context)
+{
+	file->open = open;
+	file->context = context;
 }
 
 void spool_file_free(struct spool_file *file)
@@ -195,6 +203,11 @@ static int move_to_file(struct spool *spool, struct error *err)
 	struct spool_file *file = spool->file;
 	int result;
 
+	if (file->fd < 0 && file->open != NULL) {
+		file->fd = file->open(file->context, err);
+		if (file->fd < 0)
+			return -1;
+	}
 	if (file->fd < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_MAILBOX, "the message does not fit into memory and there is no file to put it into");
 	file->end = (file->end + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;

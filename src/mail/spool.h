@@ -14,7 +14,10 @@ struct error;
 /* The file that all spools of a worker share: regions are given out at its end, holes punched when they are freed, and it is cut to nothing when no
  * region is left. */
 struct spool_file;
-struct spool_file *spool_file_new(int fd_take); /* -1: memory only (tests); then over-long messages fail */
+struct spool_file *spool_file_new(int fd_take); /* -1: none yet */
+/* Who is asked for the file when a message first does not fit into memory: a descriptor, or -1. Without it over-long messages fail. */
+typedef int spool_open_fn(void *context, struct error *err);
+void spool_file_on_demand(struct spool_file *file, spool_open_fn *open, void *context);
 void spool_file_free(struct spool_file *file);
 
 struct spool;

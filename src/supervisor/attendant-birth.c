@@ -305,16 +305,13 @@ int attendant_gather_secrets(struct attendant *attendant, struct error *err)
 
 static int send_job(struct attendant *attendant, struct error *err)
 {
-	int fds[2] = {job_encode(&attendant->job, err), -1};
+	int fd = job_encode(&attendant->job, err);
 
-	if (fds[0] < 0)
+	if (fd < 0)
 		return -1;
-	fds[1] = fs_unnamed(state_dir_fd(attendant->service->state), err);
-	if (fds[1] >= 0)
-		attendant_send(attendant, &(struct record){.kind = REC_JOB}, fds, 2);
-	close(fds[0]);
-	fs_close(fds[1]);
-	return fds[1] >= 0 ? 0 : -1;
+	attendant_send(attendant, &(struct record){.kind = REC_JOB}, &fd, 1);
+	close(fd);
+	return 0;
 }
 
 static void send_secrets(struct attendant *attendant)

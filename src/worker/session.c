@@ -30,12 +30,30 @@ static void send_trace(void *context, char direction, const char *bytes, size_t 
 	(void)channel_send(channel, &record, NULL, 0, NULL);
 }
 
-void session_init(struct session *session, const struct job *job, struct channel *channel, int spool_fd_take, struct secret **secrets,
-	const int (*directories)[3], const struct error *refusals)
+/* Most sessions see no message that needs it. */
+static int open_spool(void *context, struct error *err)
+{
+	struct channel *channel = context;
+	struct record request = {.kind = REC_WANT_FILE}, answer;
+	struct error problem;
+	int fd;
+
+	if (channel_call(channel, &request, NULL, 0, REC_FILE, &answer, &fd, 1, &problem) == 0)
+		return fd;
+	if (problem.kind == ERR_LOCAL)
+		problem.scope = SCOPE_MAILBOX;
+	if (err != NULL)
+		*err = problem;
+	return -1;
+}
+
+void session_init(struct session *session, const struct job *job, struct channel *channel, struct secret **secrets, const int (*directories)[3],
+	const struct error *refusals)
 {
 	void (*trace)(void *, char, const char *, size_t) = job->trace ? send_trace : NULL;
 
-	*session = (struct session){.job = job, .channel = channel, .spool = spool_file_new(spool_fd_take), .host_facts = job->host_facts};
+	*session = (struct session){.job = job, .channel = channel, .spool = spool_file_new(-1), .host_facts = job->host_facts};
+	spool_file_on_demand(session->spool, open_spool, channel);
 	received_make_mark(session->own_mark, job->installation);
 	session->source_context = (struct source_context){
 		.channel = channel,

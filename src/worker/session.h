@@ -55,8 +55,8 @@ struct session {
 
 /* Takes secrets[0] for the source, secrets[1 + i] for destination i, and the Maildir descriptors; all may be NULL or -1. refusals: of Maildirs that could
  * not be opened. */
-void session_init(struct session *session, const struct job *job, struct channel *channel, int spool_fd_take, struct secret **secrets,
-	const int (*directories)[3], const struct error *refusals);
+void session_init(struct session *session, const struct job *job, struct channel *channel, struct secret **secrets, const int (*directories)[3],
+	const struct error *refusals);
 void session_done(struct session *session);
 
 /* So long has been hauled that the rest is for another session. */

@@ -34,7 +34,7 @@ enum { FIRST_CLOSED = 0, LAST_CLOSED = 2 };
 /* Everything that a worker is handed before it is sealed. */
 struct birth {
 	struct job *job;
-	int spool_fd, lock_fd;
+	int lock_fd;
 	struct secret *secrets[1 + TARGETS_MAX];
 	int directories[TARGETS_MAX][3];
 	struct error refusals[TARGETS_MAX]; /* of Maildirs that could not be opened */
@@ -76,7 +76,6 @@ static int take_birth_record(struct birth *birth, const struct record *record, c
 {
 	switch (record->kind) {
 	case REC_JOB:
-		birth->spool_fd = fds[1];
 		birth->job = job_decode(fds[0], err);
 		return birth->job != NULL ? 0 : -1;
 	case REC_SECRET:
@@ -210,7 +209,7 @@ static int work(struct birth *birth, bool *ret_unfinished, struct error *err)
 	log_to(log_to_channel, &channel, birth->job->log_level);
 	if (seal(birth, err) < 0)
 		return -1;
-	session_init(&session, birth->job, &channel, birth->spool_fd, birth->secrets, (const int(*)[3])birth->directories, birth->refusals);
+	session_init(&session, birth->job, &channel, birth->secrets, (const int(*)[3])birth->directories, birth->refusals);
 	result = run(&session, err);
 	(void)channel_flush(&channel, NULL);
 	*ret_unfinished = session.unfinished;

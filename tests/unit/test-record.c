@@ -36,7 +36,7 @@ struct rule {
 };
 
 static const struct rule rules[] = {
-	{REC_JOB, false, 2, 2, false},
+	{REC_JOB, false, 1, 1, false},
 	{REC_SECRET, false, 1, 1, false},
 	{REC_READY, false, 0, 1, false},
 	{REC_DIRECTORY, false, 0, 3, true},

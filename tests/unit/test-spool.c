@@ -292,10 +292,39 @@ static void without_a_file_long_messages_fail(void **state)
 	spool_file_free(NULL);
 }
 
+static int open_counted(void *context, struct error *err)
+{
+	unsigned *asked = context;
+
+	return ++*asked == 1 ? error_set(err, ERR_LOCAL, SCOPE_MAILBOX, "not now") : memory_file();
+}
+
+static void the_file_is_asked_for_when_it_is_needed(void **state)
+{
+	struct spool_file *file = spool_file_new(-1);
+	unsigned asked = 0;
+	struct error err = {0};
+
+	(void)state;
+	spool_file_on_demand(file, open_counted, &asked);
+	for (unsigned round = 0; round < 3; round++) { /* refused, asked again, and still there */
+		struct spool *spool = spool_new(file);
+		unsigned before = asked;
+
+		assert_int_equal(add_pattern(spool, SPOOL_MEMORY_MAX, 10000, 1, &err), 0);
+		assert_int_equal(asked, before);
+		assert_int_equal(spool_add(spool, "x", 1, &err), round == 0 ? -1 : 0);
+		assert_int_equal(asked, round == 0 ? 1 : 2);
+		spool_free(spool);
+	}
+	spool_file_free(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_come_back),
+		cmocka_unit_test(the_file_is_asked_for_when_it_is_needed),
 		cmocka_unit_test(memory_is_read_without_copying),
 		cmocka_unit_test(all_spools_together_keep_within_memory),
 		cmocka_unit_test(memory_shrinks_to_the_message),
