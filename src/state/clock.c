@@ -54,13 +54,24 @@ bool clock_is_worth_keeping(const struct state_clock *kept, const struct state_c
 	       kept->most_ahead != now->most_ahead || now->at.boottime_s - kept->at.boottime_s >= KEEP_EVERY_S;
 }
 
+/* No process outlives its boot. */
+static const char *boot_id(void)
+{
+	static char boot[BOOT_ID_BYTES];
+
+	if (boot[0] == '\0') {
+		int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+		ssize_t len = fd >= 0 ? read(fd, boot, sizeof(boot) - 1) : -1;
+
+		fs_close(fd);
+		boot[len == BOOT_ID_BYTES - 1 ? len : 0] = '\0';
+	}
+	return boot;
+}
+
 void clock_read(struct clock_reading *ret_now)
 {
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd >= 0 ? read(fd, ret_now->boot, BOOT_ID_BYTES - 1) : -1;
-
-	fs_close(fd);
-	ret_now->boot[len == BOOT_ID_BYTES - 1 ? len : 0] = '\0';
+	memcpy(ret_now->boot, boot_id(), BOOT_ID_BYTES);
 	ret_now->wall_s = clock_wall_s();
 	ret_now->boottime_s = clock_boottime_s();
 }

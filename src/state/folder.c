@@ -130,6 +130,18 @@ static int drop_target(struct state *state, int64_t mailbox_id, int64_t target, 
 	return found;
 }
 
+int state_has_removed_targets(struct state *state, const struct config *config, bool *ret_has, struct error *err)
+{
+	sqlite3_stmt *row SQL_SCOPED = sql_query_values(state, err, "SELECT destination FROM target", NULL, 0);
+	int found;
+
+	while ((found = sql_step(state, row, err)) > 0)
+		if (config_destination(config, sql_column_text(row, 0)) == NULL)
+			break;
+	*ret_has = found > 0;
+	return found < 0 ? -1 : 0;
+}
+
 static int drop_removed(struct state *state, int64_t mailbox_id, const struct config *config, unsigned *dropped, struct error *err)
 {
 	sqlite3_stmt *row SQL_SCOPED = sql_query_values(state, err, "SELECT id, destination FROM target", NULL, 0);

@@ -168,6 +168,8 @@ int state_verify(struct state *state, int64_t folder_id, uint64_t message_id, co
 /* Messages from before a renumbering, or of a UIDL that was used again, are still unaccounted for: a worker has to ask state_match before it
  * delivers, in later sessions too. */
 int state_has_unmatched(struct state *state, int64_t folder_id, bool *ret_has, struct error *err);
+/* Is there, in any mailbox, what state_drop_removed_targets might drop? */
+int state_has_removed_targets(struct state *state, const struct config *config, bool *ret_has, struct error *err);
 /* Drops unsettled deliveries to destinations that left the configuration (state_open_targets names them). A message that nobody accepted is kept
  * at its source, whatever its disposal. *ret_dropped: how many deliveries. */
 int state_drop_removed_targets(struct state *state, int64_t mailbox_id, const struct config *config, unsigned *ret_dropped, struct error *err);

@@ -142,7 +142,7 @@ static int make_targets(struct attendant *attendant, struct error *err)
 	return state_open_targets(attendant->service->state, attendant->mailbox_state.id, add_open_target, attendant, err);
 }
 
-static int make_job(struct attendant *attendant, struct error *err)
+int attendant_make_job(struct attendant *attendant, struct error *err)
 {
 	struct service *service = attendant->service;
 	struct job *job = &attendant->job;
@@ -385,9 +385,7 @@ int attendant_give_birth(struct attendant *attendant, struct error *err)
 
 int attendant_bring_up(struct attendant *attendant, struct error *err)
 {
-	int result = make_job(attendant, err);
+	int result = attendant_gather_secrets(attendant, err);
 
-	if (result == 0)
-		result = attendant_gather_secrets(attendant, err);
 	return result > 0 ? attendant_give_birth(attendant, err) : result;
 }

@@ -12,6 +12,8 @@ int attendant_listen(
 	attendant->folders[0] = mailbox->folders[folder];
 	result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
 	if (result == 0)
+		result = attendant_make_job(attendant, err);
+	if (result == 0)
 		result = attendant_bring_up(attendant, err);
 	if (result < 0) {
 		attendant_free(attendant);

@@ -381,17 +381,55 @@ static int take_locks(struct attendant *attendant, struct error *err)
 }
 
 /* A destination that left the configuration no longer keeps its messages open. */
-static int drop_removed_targets(struct attendant *attendant, struct error *err)
+static int drop_removed_targets(struct attendant *attendant, unsigned *ret_dropped, struct error *err)
 {
 	struct service *service = attendant->service;
-	unsigned dropped;
 
-	if (state_begin(service->state, err) < 0)
+	if (rename_destinations(service, err) < 0)
 		return -1;
-	if (rename_destinations(service, err) < 0 ||
-		state_drop_removed_targets(service->state, attendant->mailbox_state.id, service->config, &dropped, err) < 0 ||
-		state_commit(service->state, err) < 0) {
-		state_rollback(service->state);
+	return state_drop_removed_targets(service->state, attendant->mailbox_state.id, service->config, ret_dropped, err);
+}
+
+static int recall(struct attendant *attendant, unsigned *ret_dropped, struct error *err)
+{
+	struct service *service = attendant->service;
+	bool hauls = service->mode == JOB_HAUL;
+
+	if (take_locks(attendant, err) < 0 ||
+		state_mailbox_open(service->state, service->config, attendant->mailbox, &attendant->mailbox_state, err) < 0)
+		return -1;
+	/* Whoever asks has looked before, but not at a mailbox that was renamed since. */
+	if (hauls && attendant->mailbox_state.stopped[0] != '\0')
+		return error_set(err, ERR_REFUSED, SCOPE_MAILBOX, "%s", attendant->mailbox_state.stopped);
+	if (hauls && drop_removed_targets(attendant, ret_dropped, err) < 0)
+		return -1;
+	return attendant_recall_stock(attendant, err) < 0 ? -1 : attendant_make_job(attendant, err);
+}
+
+/* What it changes follows from the configuration, and would be changed again: that need not be synced. But what lost its last open delivery to a
+ * destination that was removed may be disposed of, and is synced as an outcome is. */
+static int begin(struct attendant *attendant, struct error *err)
+{
+	struct service *service = attendant->service;
+	bool removed;
+
+	if (state_has_removed_targets(service->state, service->config, &removed, err) < 0)
+		return -1;
+	return removed ? state_begin(service->state, err) : state_begin_unsynced(service->state, err);
+}
+
+/* In one transaction. */
+static int prepare(struct attendant *attendant, struct error *err)
+{
+	struct state *state = attendant->service->state;
+	unsigned dropped = 0;
+
+	if (attendant->service->mode != JOB_HAUL) /* the state may be one that can only be read */
+		return recall(attendant, &dropped, err);
+	if (begin(attendant, err) < 0)
+		return -1;
+	if (recall(attendant, &dropped, err) < 0 || state_commit(state, err) < 0) {
+		state_rollback(state);
 		return -1;
 	}
 	if (dropped != 0)
@@ -425,16 +463,7 @@ int attendant_start(
 	int result;
 
 	attendant->insistent = insistent;
-	result = take_locks(attendant, err);
-	if (result == 0)
-		result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
-	/* Whoever asks has looked before, but not at a mailbox that was renamed since. */
-	if (result == 0 && service->mode == JOB_HAUL && attendant->mailbox_state.stopped[0] != '\0')
-		result = error_set(err, ERR_REFUSED, SCOPE_MAILBOX, "%s", attendant->mailbox_state.stopped);
-	if (result == 0 && service->mode == JOB_HAUL)
-		result = drop_removed_targets(attendant, err);
-	if (result == 0)
-		result = attendant_recall_stock(attendant, err);
+	result = prepare(attendant, err);
 	if (result == 0)
 		result = attendant_bring_up(attendant, err);
 	if (result < 0) {

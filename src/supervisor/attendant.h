@@ -169,9 +169,10 @@ int attendant_watch(struct attendant *attendant, struct error *err);         /* 
 /* attendant-birth.c */
 /* The targets of the job, as the state wants them; of TARGETS_MAX. Returns their number. */
 unsigned attendant_targets(const struct attendant *attendant, struct state_target *targets);
+int attendant_make_job(struct attendant *attendant, struct error *err);
 int attendant_gather_secrets(struct attendant *attendant, struct error *err); /* 1: all there, 0: a command is running, -1 */
 int attendant_give_birth(struct attendant *attendant, struct error *err);
-/* Job, secrets, birth. */
+/* Secrets, birth. */
 int attendant_bring_up(struct attendant *attendant, struct error *err);
 /* attendant-requests.c; fds are the attendant's to close */
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
