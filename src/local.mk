@@ -233,6 +233,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant.h \
 	src/supervisor/child.c \
 	src/supervisor/child.h \
+	src/supervisor/connectors.c \
+	src/supervisor/connectors.h \
 	src/supervisor/control-runs.c \
 	src/supervisor/control.c \
 	src/supervisor/control.h \

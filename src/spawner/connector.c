@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fs.h"
 #include "channel/record.h"
 #include "channel/channel.h"
 #include "spawner/spawner.h"
@@ -23,6 +24,7 @@
 #define ATTEMPTS_MAX 16      /* addresses tried; a name with more of them is no mail server */
 #define ATTEMPT_DELAY_S 0.25 /* RFC 8305 5: the next address is tried after this */
 #define CONNECT_S 30
+#define RESOLVED_S 5 /* addresses serve the next request, too, if it comes so soon: mailboxes of one server are looked into together */
 
 /* One race between the addresses of a name. */
 struct race {
@@ -32,30 +34,11 @@ struct race {
 	int last_errno;
 };
 
-static void finish(int result_fd, struct record *record, int connected) __attribute__((noreturn));
-static void finish(int result_fd, struct record *record, int connected)
-{
-	record_send(result_fd, record, &connected, connected >= 0 ? 1 : 0);
-	_exit(0);
-}
-
-static void fail(int result_fd, enum error_kind kind, const char *text) __attribute__((noreturn));
-static void fail(int result_fd, enum error_kind kind, const char *text)
-{
-	struct record record = {.kind = REC_FAILED, .error = (uint8_t)kind, .scope = SCOPE_MAILBOX};
-
-	record_set_text(&record, text, strlen(text));
-	finish(result_fd, &record, -1);
-}
-
-static void succeed(int result_fd, int connected, const char *address) __attribute__((noreturn));
-static void succeed(int result_fd, int connected, const char *address)
-{
-	struct record record = {.kind = REC_CONNECTED};
-
-	record_set_text(&record, address, strlen(address));
-	finish(result_fd, &record, connected);
-}
+/* What a name stands for, as it was found last. */
+struct resolution {
+	struct addrinfo *list; /* NULL: to be found */
+	struct deadline until;
+};
 
 static bool is_loopback(const struct sockaddr *address)
 {
@@ -128,6 +111,7 @@ static int winner(struct race *race)
 	return -1;
 }
 
+/* Index of the attempt that came first, or -1. */
 static int run_race(struct race *race, struct deadline deadline)
 {
 	while (!deadline_passed(deadline)) {
@@ -150,60 +134,98 @@ static int run_race(struct race *race, struct deadline deadline)
 	return -1;
 }
 
-static void connect_host(int result_fd, const struct connect_request *request) __attribute__((noreturn));
-static void connect_host(int result_fd, const struct connect_request *request)
+static void end_race(struct race *race, int winner)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
-	struct addrinfo *list;
-	struct race race = {0};
-	char port[8], address[64] = "", text[300];
-	int first, problem;
-
-	snprintf(port, sizeof(port), "%u", (unsigned)request->port);
-	problem = getaddrinfo(request->host, port, &hints, &list);
-	if (problem == EAI_ADDRFAMILY || problem == EAI_NODATA || problem == EAI_NONAME) {
-		hints.ai_flags = AI_NUMERICSERV; /* a machine with nothing but loopback: AI_ADDRCONFIG hides even that */
-		problem = getaddrinfo(request->host, port, &hints, &list);
-	}
-	if (problem != 0) {
-		snprintf(text, sizeof(text), "cannot find host \"%s\": %s; check the spelling and the network", request->host, gai_strerror(problem));
-		fail(result_fd, ERR_TEMP, text);
-	}
-	interleave(&race, list, request->loopback_only);
-	if (race.count == 0) {
-		snprintf(text, sizeof(text), "\"%s\" is not an address of this machine, so it needs tls: implicit or starttls", request->host);
-		fail(result_fd, ERR_CONFIG, text);
-	}
-	first = run_race(&race, deadline_in_s(CONNECT_S));
-	if (first < 0) {
-		snprintf(text, sizeof(text), "cannot connect to %s port %s: %s", request->host, port, strerror(race.last_errno));
-		fail(result_fd, ERR_TEMP, text);
-	}
-	getnameinfo(race.order[first]->ai_addr, race.order[first]->ai_addrlen, address, sizeof(address), NULL, 0, NI_NUMERICHOST);
-	succeed(result_fd, race.attempt[first].fd, address);
+	for (unsigned i = 0; i < race->started; i++)
+		if ((int)i != winner)
+			fs_close(race->attempt[i].fd);
 }
 
-static void connect_path(int result_fd, const char *path) __attribute__((noreturn));
-static void connect_path(int result_fd, const char *path)
+static void forget(struct resolution *resolution)
+{
+	if (resolution->list != NULL)
+		freeaddrinfo(resolution->list);
+	resolution->list = NULL;
+}
+
+static int resolve(struct resolution *resolution, const struct connect_request *request, const char *port, struct error *err)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
+	int problem;
+
+	if (resolution->list != NULL && !deadline_passed(resolution->until))
+		return 0;
+	forget(resolution);
+	problem = getaddrinfo(request->host, port, &hints, &resolution->list);
+	if (problem == EAI_ADDRFAMILY || problem == EAI_NODATA || problem == EAI_NONAME) {
+		hints.ai_flags = AI_NUMERICSERV; /* a machine with nothing but loopback: AI_ADDRCONFIG hides even that */
+		problem = getaddrinfo(request->host, port, &hints, &resolution->list);
+	}
+	if (problem != 0)
+		return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "cannot find host \"%s\": %s; check the spelling and the network", request->host,
+			gai_strerror(problem));
+	resolution->until = deadline_in_s(RESOLVED_S);
+	return 0;
+}
+
+/* The descriptor, and in address whom it leads to. */
+static int connect_host(struct resolution *resolution, const struct connect_request *request, char *address, size_t size, struct error *err)
+{
+	struct race race = {0};
+	char port[8];
+	int first;
+
+	snprintf(port, sizeof(port), "%u", (unsigned)request->port);
+	if (resolve(resolution, request, port, err) < 0)
+		return -1;
+	interleave(&race, resolution->list, request->loopback_only);
+	if (race.count == 0)
+		return error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "\"%s\" is not an address of this machine, so it needs tls: implicit or starttls",
+			request->host);
+	first = run_race(&race, deadline_in_s(CONNECT_S));
+	end_race(&race, first);
+	if (first < 0) {
+		forget(resolution); /* it may have moved */
+		return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "cannot connect to %s port %s: %s", request->host, port, strerror(race.last_errno));
+	}
+	getnameinfo(race.order[first]->ai_addr, race.order[first]->ai_addrlen, address, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
+	return race.attempt[first].fd;
+}
+
+static int connect_path(const char *path, struct error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char text[300];
+	int fd;
 
 	if (strlen(path) >= sizeof(address.sun_path))
-		fail(result_fd, ERR_CONFIG, "the path of the unix socket is too long");
+		return error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "the path of the unix socket is too long");
 	memcpy(address.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		snprintf(text, sizeof(text), "cannot connect to %s: %s", path, strerror(errno));
-		fail(result_fd, ERR_TEMP, text);
+		error_set(err, ERR_TEMP, SCOPE_MAILBOX, "cannot connect to %s: %s", path, strerror(errno));
+		return fs_close(fd);
 	}
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	succeed(result_fd, fd, path);
+	return fd;
+}
+
+static void answer(int result_fd, int connected, const char *address, const struct error *err)
+{
+	struct record record = {.kind = REC_CONNECTED};
+
+	if (connected < 0)
+		record = (struct record){.kind = REC_FAILED, .error = (uint8_t)err->kind, .scope = (uint8_t)err->scope};
+	record_set_text(&record, connected < 0 ? err->text : address, strlen(connected < 0 ? err->text : address));
+	if (record_send(result_fd, &record, &connected, connected >= 0 ? 1 : 0) <= 0)
+		_exit(0);
+	fs_close(connected);
 }
 
 void connector_main(int result_fd, const struct connect_request *request)
 {
 	static const struct rlimit no_core = {0, 0};
+	struct resolution resolution = {0};
+	char again;
 
 	signal(SIGINT, SIG_IGN);
 	setrlimit(RLIMIT_CORE, &no_core);
@@ -211,7 +233,13 @@ void connector_main(int result_fd, const struct connect_request *request)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	result_fd = dup2(result_fd, 3);
 	syscall(SYS_close_range, 4U, ~0U, 0U);
-	if (request->host != NULL)
-		connect_host(result_fd, request);
-	connect_path(result_fd, request->path);
+	do {
+		char address[64] = "";
+		struct error err = {0};
+		int connected = request->host != NULL ? connect_host(&resolution, request, address, sizeof(address), &err)
+						      : connect_path(request->path, &err);
+
+		answer(result_fd, connected, request->host != NULL ? address : request->path, &err);
+	} while (read(result_fd, &again, 1) == 1);
+	_exit(0);
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -107,8 +108,10 @@ static void run_child(const struct request *request, const int *fds)
 {
 	const char *at = request->data, *end = request->data + request->len;
 
-	if (request->kind == SPAWN_WORKER)
+	if (request->kind == SPAWN_WORKER) {
+		prctl(PR_SET_NAME, "mailhaul-worker"); /* for whoever looks at a list of processes; the kernel takes 15 bytes */
 		worker_main(fds[0]);
+	}
 	if (request->kind == SPAWN_CONNECTOR) {
 		struct connect_request connect = {
 			.host = request->is_path ? NULL : at,
@@ -117,6 +120,7 @@ static void run_child(const struct request *request, const int *fds)
 			.loopback_only = request->loopback_only != 0,
 		};
 
+		prctl(PR_SET_NAME, "mailhaul-conn");
 		connector_main(fds[0], &connect);
 	}
 	char **argv = take_strings(&at, end, request->argc);

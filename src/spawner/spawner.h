@@ -34,7 +34,8 @@ struct connect_request {
 	const char *path;   /* unix socket, if host is NULL */
 	bool loopback_only; /* an address beyond loopback is refused: no TLS was asked for */
 };
-/* A connector: sends one REC_CONNECTED or REC_FAILED to result_fd and leaves. The caller kills it at its deadline. */
+/* A connector: sends one REC_CONNECTED or REC_FAILED to result_fd, and another one for each byte that comes from there; leaves when that is closed. The
+ * caller kills it at its deadline. */
 int spawner_connector(struct spawner *spawner, int result_fd, const struct connect_request *request, struct child *ret_child, struct error *err);
 
 /* A program in its own process group, with these three descriptors and this environment, nothing else. argv[0] is absolute or found in PATH. */

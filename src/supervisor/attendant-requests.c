@@ -15,12 +15,10 @@
 #include "channel/channel.h"
 #include "mail/address.h"
 #include "supervisor/attendant.h"
-#include "supervisor/child.h"
+#include "supervisor/connectors.h"
 #include "supervisor/destinations.h"
 #include "supervisor/ledger.h"
 
-/* The connector gives up by itself after 30 s of connecting; a resolver may take longer than that, and has no deadline of its own. */
-#define CONNECTOR_S 60
 #define MDA_S 600
 #define MDA_GRACE_S 30
 
@@ -31,99 +29,22 @@ int attendant_nonsense(struct error *err, const char *what)
 
 /* -- CONNECT -- */
 
-void attendant_end_connector(struct attendant *attendant)
+static void on_connected(void *context, struct record *answer, const int *fds, unsigned fd_count)
 {
-	if (attendant->connector.pid > 0)
-		kill(attendant->connector.pid, SIGKILL);
-	attendant->connector.pid = 0;
-	attendant->connector_event = sd_event_source_disable_unref(attendant->connector_event);
-	attendant->connector_deadline = sd_event_source_disable_unref(attendant->connector_deadline);
-	attendant->connector_fd = fs_close(attendant->connector_fd);
-}
+	struct attendant *attendant = context;
 
-static void forward(struct attendant *attendant, struct record *answer, const int *fds, unsigned fd_count)
-{
+	attendant->connector = NULL;
 	if (answer->kind == REC_FAILED && attendant->connector_index != 0)
 		answer->scope = SCOPE_DESTINATION;
 	attendant_send(attendant, answer, fds, fd_count);
-}
-
-static void connector_failed(struct attendant *attendant, const char *text)
-{
-	struct record answer = {.kind = REC_FAILED, .error = ERR_TEMP, .scope = SCOPE_MAILBOX};
-
-	record_set_text(&answer, text, strlen(text));
-	forward(attendant, &answer, NULL, 0);
-}
-
-static int on_connector(sd_event_source *source, int fd, uint32_t events, void *context)
-{
-	struct attendant *attendant = context;
-	struct record answer;
-	int fds[RECORD_FDS_MAX];
-	unsigned fd_count = 0;
-	int result = record_receive(fd, &answer, fds, &fd_count);
-
-	(void)source;
-	(void)events;
-	if (result == 0)
-		return 0;
-	if (result > 0 && record_check(&answer, record_size(&answer), fd_count, false) == NULL &&
-		(answer.kind == REC_CONNECTED || answer.kind == REC_FAILED))
-		forward(attendant, &answer, fds, fd_count);
-	else
-		connector_failed(attendant, "the process that connects has died");
-	while (fd_count != 0)
-		fs_close(fds[--fd_count]);
-	attendant->connector.pid = 0; /* it leaves by itself, and may be reaped already */
-	attendant_end_connector(attendant);
-	return 0;
-}
-
-static int on_connector_deadline(sd_event_source *source, uint64_t when_us, void *context)
-{
-	struct attendant *attendant = context;
-
-	(void)source;
-	(void)when_us;
-	attendant_end_connector(attendant);
-	connector_failed(attendant, "no connection in time: the name server or the server does not answer");
-	return 0;
-}
-
-/* Reaps; what it had to say came through its socket. */
-static int on_connector_exit(sd_event_source *source, const siginfo_t *info, void *context)
-{
-	(void)info;
-	(void)context;
-	sd_event_source_set_floating(source, false); /* gives up the last reference */
-	return 0;
-}
-
-static int watch_connector(struct attendant *attendant, struct error *err)
-{
-	sd_event *event = attendant->service->event;
-	sd_event_source *reaper;
-
-	if (child_watch(event, &reaper, attendant->connector.pidfd, on_connector_exit, NULL) < 0)
-		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a connector");
-	/* It outlives the request, and maybe the attendant: the event loop owns it. */
-	sd_event_source_set_floating(reaper, true);
-	sd_event_source_unref(reaper);
-	if (sd_event_add_io(event, &attendant->connector_event, attendant->connector_fd, EPOLLIN, on_connector, attendant) < 0 ||
-		sd_event_add_time_relative(event, &attendant->connector_deadline, CLOCK_MONOTONIC, (uint64_t)(CONNECTOR_S * deadline_factor() * 1e6),
-			100000, on_connector_deadline, attendant) < 0)
-		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a connector");
-	return 0;
 }
 
 static int serve_connect(struct attendant *attendant, const struct record *request, struct error *err)
 {
 	const struct server *server;
 	struct connect_request wanted;
-	int ends[2], result;
 
-	if (attendant->connector_fd >= 0 || request->index > attendant->job.destination_count)
+	if (attendant->connector != NULL || request->index > attendant->job.destination_count)
 		return attendant_nonsense(err, "a connection that is not its own");
 	server = request->index == 0 ? &attendant->mailbox->server : &attendant->job.destinations[request->index - 1].server;
 	if (server->endpoint.host == NULL && server->endpoint.path == NULL)
@@ -134,17 +55,8 @@ static int serve_connect(struct attendant *attendant, const struct record *reque
 		.path = server->endpoint.path,
 		.loopback_only = server->endpoint.tls == TLS_NONE && !server->insecure,
 	};
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return error_errno(err, SCOPE_PROGRAM, "cannot make a socket pair");
-	result = spawner_connector(attendant->service->spawner, ends[1], &wanted, &attendant->connector, err);
-	close(ends[1]);
-	attendant->connector_fd = ends[0];
 	attendant->connector_index = request->index;
-	if (result == 0)
-		result = watch_connector(attendant, err);
-	if (result < 0)
-		attendant_end_connector(attendant);
-	return result;
+	return connectors_ask(attendant->service->connectors, &wanted, on_connected, attendant, &attendant->connector, err);
 }
 
 /* -- DESTINATION -- */

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "channel/channel.h"
 #include "supervisor/child.h"
+#include "supervisor/connectors.h"
 #include "supervisor/ledger.h"
 #include "supervisor/lock.h"
 
@@ -449,8 +450,7 @@ struct attendant *attendant_new(struct service *service, const struct mailbox_co
 	attendant->started_s = clock_wall_s();
 	attendant->heard_ns = clock_monotonic_ns();
 	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
-	attendant->lock_fd = attendant->old_lock_fd = attendant->channel_fd = attendant->command_output = attendant->connector_fd =
-		attendant->waiting_fd = -1;
+	attendant->lock_fd = attendant->old_lock_fd = attendant->channel_fd = attendant->command_output = attendant->waiting_fd = -1;
 	attendant->worker.pidfd = -1;
 	memset(attendant->secret_fds, -1, sizeof(attendant->secret_fds));
 	return attendant;
@@ -515,7 +515,7 @@ void attendant_free(struct attendant *attendant)
 	attendant->kill_event = sd_event_source_disable_unref(attendant->kill_event);
 	attendant->retry_event = sd_event_source_disable_unref(attendant->retry_event);
 	attendant->silence = sd_event_source_disable_unref(attendant->silence);
-	attendant_end_connector(attendant);
+	connector_forget(attendant->connector);
 	program_done(&attendant->command);
 	for (size_t i = 0; i < ARRAY_SIZE(attendant->secret_fds); i++)
 		fs_close(attendant->secret_fds[i]);

@@ -18,6 +18,8 @@
 #include "supervisor/progress.h"
 
 struct attendant;
+struct connector;
+struct connectors;
 struct herald;
 struct ledger;
 struct metrics;
@@ -30,6 +32,7 @@ struct service {
 	struct state *state;
 	struct spawner *spawner;
 	struct ledger *ledger;
+	struct connectors *connectors;
 	char *host; /* our own name */
 	enum job_mode mode;
 	const char *trace; /* mailbox whose wire is logged, or NULL */
@@ -116,10 +119,8 @@ struct attendant {
 	struct program command; /* a password command, or an MDA for the worker */
 	int command_output;     /* of a password command */
 	/* at most one connector at a time */
-	struct child connector;
-	int connector_fd;
+	struct connector *connector;
 	unsigned connector_index;
-	sd_event_source *connector_event, *connector_deadline;
 	/* a request that waits for the database, or the end of it all that does */
 	struct record *waiting_request;
 	int waiting_fd;
@@ -176,7 +177,6 @@ int attendant_give_birth(struct attendant *attendant, struct error *err);
 int attendant_bring_up(struct attendant *attendant, struct error *err);
 /* attendant-requests.c; fds are the attendant's to close */
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
-void attendant_end_connector(struct attendant *attendant);
 int attendant_nonsense(struct error *err, const char *what); /* the worker asked for what cannot be; returns -1 */
 /* attendant-identity.c: which message is which, as the state knows it: FOLDER, PLAN, MATCH, JUDGE, VERIFY. fd: of a plan. */
 int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
+#include "supervisor/connectors.h"
 #include "supervisor/daemon.h"
 #include "supervisor/herald.h"
 #include "supervisor/ledger.h"
@@ -105,6 +106,7 @@ static int open_loop(struct supervisor *supervisor, struct error *err)
 	service->ledger = ledger_new(service->event, service->state, on_state_failure, on_shortage, service);
 	if (service->ledger == NULL)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot make a timer");
+	service->connectors = connectors_new(service->event, service->spawner);
 	service->herald = herald_new(service);
 	service->metrics = metrics_new(service);
 	return 0;
@@ -116,6 +118,7 @@ static void take_down(struct supervisor *supervisor)
 
 	once_free(supervisor->once);
 	daemon_free(supervisor->daemon);
+	connectors_free(service->connectors);
 	herald_free(service->herald);
 	metrics_free(service->metrics);
 	ledger_free(service->ledger);

@@ -75,7 +75,7 @@ measure_latency() {
   "${as_user[@]}" python3 "$TOP/tests/bench/push.py" deliver "$dir" "$LMTP_PORT" "$ACCOUNTS" 10 20
   echo "as many as were asked for:"
   "${as_user[@]}" python3 "$TOP/tests/bench/push.py" deliver "$dir" "$LMTP_PORT" "$ACCOUNTS" "$MESSAGES" "$SECONDS_LONG"
-  echo "connections: $(pgrep -P "$DAEMON" | tail -n +2 | wc -l) for $((2 * ACCOUNTS)) folders"
+  echo "connections: $(pgrep -c -P "$DAEMON" mailhaul-worker) for $((2 * ACCOUNTS)) folders"
   sleep 3
   python3 "$TOP/tests/bench/push.py" weigh "$DAEMON" 5 "$ACCOUNTS"
   end

@@ -146,7 +146,7 @@ def read(pid, name):
 def children(pid):
     found = []
     for entry in os.listdir("/proc"):
-        if entry.isdigit() and re.search(r"^PPid:\t%d$" % pid, read(entry, "status"), re.M):
+        if entry.isdigit() and read(entry, "comm") != "mailhaul-conn\n" and re.search(r"^PPid:\t%d$" % pid, read(entry, "status"), re.M):
             found.append(int(entry))
     return sorted(found)
 

@@ -275,13 +275,25 @@ static bool read_stat(const char *pid, char *ret_state, int *ret_parent, unsigne
 				      ret_parent, ret_start) == 3;
 }
 
+static bool is_worker(const char *pid)
+{
+	char path[40], name[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, name, sizeof(name) - 1) < 0)
+		name[0] = '\0';
+	fs_close(fd);
+	return strcmp(name, "mailhaul-worker\n") == 0;
+}
+
 pid_t agent_worker(const struct agent *agent)
 {
 	unsigned long long youngest = 0, start;
 	const struct dirent *entry;
 	DIR *proc = opendir("/proc");
 	pid_t worker = 0;
-	unsigned children = 0;
 
 	assert_non_null(proc);
 	while ((entry = readdir(proc)) != NULL) {
@@ -289,16 +301,16 @@ pid_t agent_worker(const struct agent *agent)
 		int parent;
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (pid <= 0 || !read_stat(entry->d_name, &state, &parent, &start) || parent != agent->pid || state == 'Z')
+		if (pid <= 0 || !read_stat(entry->d_name, &state, &parent, &start) || parent != agent->pid || state == 'Z' ||
+			!is_worker(entry->d_name))
 			continue;
-		children++;
 		if (start > youngest || (start == youngest && pid > worker)) {
 			youngest = start;
 			worker = pid;
 		}
 	}
 	closedir(proc);
-	assert_true(children >= 2); /* the spawner is the eldest */
+	assert_true(worker != 0);
 	return worker;
 }
 

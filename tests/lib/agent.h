@@ -42,7 +42,7 @@ void agent_expect_end_at(struct agent *agent, int status, const char *file, int 
 
 /* Until the running program has written this to stderr. */
 void agent_await_text(struct agent *agent, const char *text);
-/* The youngest child of the running program that is alive, which is a worker once a session is under way. */
+/* The youngest worker of the running program; there has to be one. */
 pid_t agent_worker(const struct agent *agent);
 /* Until nobody holds the mailbox any more: the last worker of a killed program is gone. */
 void agent_await_unlocked(const struct agent *agent, const char *mailbox);

@@ -188,16 +188,9 @@ leaves() {
     'import json, sys; sys.exit(any(m["in_doubt"] for m in json.load(open(sys.argv[1]))["mailboxes"]))' "$WORK/expect.out"
 }
 
-# The workers of the running daemon, the spawner apart: it is the first child.
+# The workers of the running daemon.
 kill_workers() {
-  local child spawner=
-  for child in $(pgrep -P "$DAEMON"); do
-    if [ -z "$spawner" ]; then
-      spawner=$child
-    else
-      kill -9 "$child" 2>/dev/null
-    fi
-  done
+  pkill -9 -P "$DAEMON" mailhaul-worker
 }
 
 was_used_since() {
