@@ -1,9 +1,18 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* glibc's sizes: larger gaps are filled piece by piece, and up to GAP_EXACT it keeps a list for each size. */
+#define GAP_MAX ((size_t)64 * 1024)
+#define GAP_EXACT 1032
+#define GAP_STEP 16
+#define GAP_MIN 24
 
 static void *check(void *memory)
 {
@@ -72,4 +81,27 @@ void strv_add(char ***list, const char *text)
 	*list = xreallocarray(*list, count + 2, sizeof(**list));
 	(*list)[count] = xstrdup(text);
 	(*list)[count + 1] = NULL;
+}
+
+/* end: where the last gap ends, and the free end of the heap begins. */
+static void fill_gaps_of(size_t size, uintptr_t end)
+{
+	void *gap;
+
+	while ((gap = malloc(size)) != NULL && (uintptr_t)gap < end)
+		;
+	free(gap);
+}
+
+void mem_fill_gaps(void)
+{
+	size_t free_end = mallinfo2().keepcost;
+	uintptr_t end = (uintptr_t)sbrk(0) - free_end;
+
+	if (free_end == 0) /* another allocator, say a sanitizer's */
+		return;
+	for (size_t size = GAP_MAX; size > GAP_EXACT; size /= 2)
+		fill_gaps_of(size, end);
+	for (size_t size = GAP_EXACT; size >= GAP_MIN; size -= GAP_STEP)
+		fill_gaps_of(size, end);
 }

@@ -17,6 +17,10 @@ size_t strv_length(char *const *list);
 void strv_free(char **list);
 void strv_add(char ***list, const char *text);
 
+/* Takes all that is free between what is in use, for good, so that what is allocated from now on lies together at the end of the heap: a process that forks
+ * does so for its children, who would else get a page of their own for each gap that they use. */
+void mem_fill_gaps(void);
+
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

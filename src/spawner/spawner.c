@@ -88,7 +88,8 @@ static int warm_up(struct error *err)
 
 	if (prepare(err) < 0 || (births == 1 && tls_warm_up(err) < 0))
 		return -1;
-	births++;
+	if (births++ == 1)
+		mem_fill_gaps();
 	return 0;
 }
 
