@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,7 +109,7 @@ bool tls_trust_has_system(void)
 	return anybody;
 }
 
-X509_STORE *tls_trust_pem(const char *pem, struct error *err)
+static X509_STORE *read_store(const char *pem, struct error *err)
 {
 	BIO *text = BIO_new_mem_buf(pem, -1);
 	X509_STORE *store = X509_STORE_new();
@@ -136,4 +137,38 @@ X509_STORE *tls_trust_pem(const char *pem, struct error *err)
 	error_set(err, ERR_CONFIG, SCOPE_MAILBOX, "ca_file holds %s: it must be a PEM file with certificates",
 		good ? "no certificate" : "a certificate that cannot be read");
 	return NULL;
+}
+
+/* Those that were read before a fork, for all children. */
+static struct kept {
+	char *pem;
+	X509_STORE *store;
+} kept[TLS_TRUST_KEPT_MAX];
+static unsigned kept_count;
+
+/* What OpenSSL finds out about a certificate when it first uses it. */
+static void look_through(X509_STORE *store)
+{
+	STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++)
+		(void)X509_check_purpose(X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i)), -1, 0);
+}
+
+void tls_trust_keep(const char *pem)
+{
+	X509_STORE *store = kept_count < TLS_TRUST_KEPT_MAX ? read_store(pem, NULL) : NULL;
+
+	if (store == NULL)
+		return;
+	look_through(store);
+	kept[kept_count++] = (struct kept){xstrdup(pem), store};
+}
+
+X509_STORE *tls_trust_pem(const char *pem, struct error *err)
+{
+	for (unsigned i = 0; i < kept_count; i++)
+		if (strcmp(kept[i].pem, pem) == 0 && X509_STORE_up_ref(kept[i].store) == 1)
+			return kept[i].store;
+	return read_store(pem, err);
 }

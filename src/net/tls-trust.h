@@ -12,7 +12,8 @@ struct error;
  * for computers without such a directory. Never NULL: who has no list at all can still work with pins. */
 X509_STORE *tls_trust_system(void);
 bool tls_trust_has_system(void); /* tls_trust_system has found somebody to believe */
-/* Exactly the certificates of a PEM text, be they roots, intermediates or the server's own. ERR_CONFIG: it holds none, or nonsense. */
+/* Exactly the certificates of a PEM text, be they roots, intermediates or the server's own, as kept (tls_trust_keep) or read now. ERR_CONFIG: it holds
+ * none, or nonsense. */
 X509_STORE *tls_trust_pem(const char *pem, struct error *err);
 
 #endif

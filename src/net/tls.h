@@ -20,6 +20,11 @@ int tls_warm_up(struct error *err);
 /* The directories of the trust store, real paths included, for the sandbox. NULL-terminated. */
 const char *const *tls_trust_directories(void);
 
+/* Reads a ca_file before others are forked that may need it; what is wrong with it is theirs to say. OpenSSL 3.0 takes half a millisecond for each
+ * certificate. No more than TLS_TRUST_KEPT_MAX are kept. */
+void tls_trust_keep(const char *pem);
+#define TLS_TRUST_KEPT_MAX 16
+
 struct tls_settings {
 	const char *host;   /* A-label or address: SNI and the name that is verified; no SNI for an address */
 	const char *ca_pem; /* PEM text of ca_file instead of the system's trust store; NULL: the system's */

@@ -26,7 +26,7 @@
 /* argv and environment of a program; a longer command line belongs into a script. */
 #define REQUEST_DATA_MAX 65536
 
-enum request_kind { SPAWN_BECOME = 1, SPAWN_WORKER, SPAWN_CONNECTOR, SPAWN_HELPER };
+enum request_kind { SPAWN_BECOME = 1, SPAWN_WORKER, SPAWN_CONNECTOR, SPAWN_HELPER, SPAWN_TRUST };
 
 struct request {
 	uint32_t kind;
@@ -151,6 +151,22 @@ static void give_birth(int fd, const struct request *request, const int *fds)
 	close(pidfd);
 }
 
+static int keep_trust(const char *pem, struct error *err)
+{
+	if (prepare(err) < 0)
+		return -1;
+	tls_trust_keep(pem);
+	return 0;
+}
+
+static void reply_done(int fd, int result, const struct error *err)
+{
+	if (result < 0)
+		reply_error(fd, err->text);
+	else
+		send_reply(fd, &(struct reply){0}, NULL, 0);
+}
+
 static void serve(int fd) __attribute__((noreturn));
 static void serve(int fd)
 {
@@ -170,12 +186,12 @@ static void serve(int fd)
 		if ((size_t)got != offsetof(struct request, data) + request.len)
 			_exit(70); /* not ours: only the supervisor holds the other end */
 		request.data[request.len] = '\0';
-		if (request.kind != SPAWN_BECOME)
-			give_birth(fd, &request, fds);
-		else if (user_become(request.data, &err) < 0)
-			reply_error(fd, err.text);
+		if (request.kind == SPAWN_BECOME)
+			reply_done(fd, user_become(request.data, &err), &err);
+		else if (request.kind == SPAWN_TRUST)
+			reply_done(fd, keep_trust(request.data, &err), &err);
 		else
-			send_reply(fd, &(struct reply){0}, NULL, 0);
+			give_birth(fd, &request, fds);
 		while (count != 0)
 			fs_close(fds[--count]);
 		explicit_bzero(request.data, request.len);
@@ -273,6 +289,34 @@ int spawner_become(struct spawner *spawner, const char *user, struct error *err)
 	if (add_string(&request, user, err) < 0 || call(spawner, &request, NULL, 0, NULL, err) < 0)
 		return -1;
 	return user_become(user, err);
+}
+
+/* NULL: named for the first time, or there is no more room. */
+static struct spawner_trust *named_before(struct spawner *spawner, const char *pem)
+{
+	uint8_t digest[SHA256_BYTES];
+
+	sha256_of(pem, strlen(pem), digest);
+	for (unsigned i = 0; i < spawner->trust_count; i++)
+		if (memcmp(spawner->trusts[i].digest, digest, sizeof(digest)) == 0)
+			return &spawner->trusts[i];
+	if (spawner->trust_count < ARRAY_SIZE(spawner->trusts))
+		memcpy(spawner->trusts[spawner->trust_count++].digest, digest, sizeof(digest));
+	return NULL;
+}
+
+void spawner_trust(struct spawner *spawner, const char *pem)
+{
+	struct spawner_trust *trust = named_before(spawner, pem);
+	static struct request request;
+
+	if (trust == NULL || trust->told)
+		return;
+	trust->told = true;
+	request = (struct request){.kind = SPAWN_TRUST};
+	/* Workers can do without, and say what is wrong with it. */
+	if (add_string(&request, pem, NULL) == 0)
+		(void)call(spawner, &request, NULL, 0, NULL, NULL);
 }
 
 int spawner_worker(struct spawner *spawner, int channel_fd, struct child *ret_child, struct error *err)

@@ -8,11 +8,22 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/sha256.h"
+#include "net/tls.h"
+
 struct error;
+
+/* A ca_file that was named once, or more often. */
+struct spawner_trust {
+	uint8_t digest[SHA256_BYTES];
+	bool told;
+};
 
 struct spawner {
 	int fd; /* the line to it; its end is the spawner's death: exit 70 */
 	pid_t pid;
+	struct spawner_trust trusts[TLS_TRUST_KEPT_MAX];
+	unsigned trust_count;
 };
 
 struct child {
@@ -24,6 +35,9 @@ struct child {
 int spawner_start(struct spawner *spawner, struct error *err);
 /* As root: becomes that user for good (its groups included), before anything remote. The caller does the same to itself. */
 int spawner_become(struct spawner *spawner, const char *user, struct error *err);
+
+/* The PEM text of a ca_file that the next worker uses: of what is named twice, workers find the certificates ready. */
+void spawner_trust(struct spawner *spawner, const char *pem);
 
 /* A worker on this end of a channel. The first one makes the spawner warm up (TLS, sandbox filters). */
 int spawner_worker(struct spawner *spawner, int channel_fd, struct child *ret_child, struct error *err);

@@ -108,7 +108,7 @@ static int recall_facts(struct attendant *attendant, struct error *err)
 	return attendant->mode == JOB_HAUL || attendant->mode == JOB_LISTEN ? recall_folders(attendant, now, err) : 0;
 }
 
-static int read_ca_file(const char *path, char **ret_pem, struct error *err)
+static int read_ca_file(struct spawner *spawner, const char *path, char **ret_pem, struct error *err)
 {
 	struct str text = {0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -122,6 +122,7 @@ static int read_ca_file(const char *path, char **ret_pem, struct error *err)
 	}
 	close(fd);
 	*ret_pem = text.data != NULL ? text.data : xstrdup("");
+	spawner_trust(spawner, *ret_pem);
 	return 0;
 }
 
@@ -166,11 +167,11 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 		return -1;
 	if (recall_facts(attendant, err) < 0)
 		return -1;
-	if (mailbox->server.ca_file != NULL && read_ca_file(mailbox->server.ca_file, &mailbox->server.ca_pem, err) < 0)
+	if (mailbox->server.ca_file != NULL && read_ca_file(service->spawner, mailbox->server.ca_file, &mailbox->server.ca_pem, err) < 0)
 		return -1;
 	for (unsigned i = 0; i < job->destination_count; i++)
 		if (job->destinations[i].server.ca_file != NULL &&
-			read_ca_file(job->destinations[i].server.ca_file, &job->destinations[i].server.ca_pem, err) < 0)
+			read_ca_file(service->spawner, job->destinations[i].server.ca_file, &job->destinations[i].server.ca_pem, err) < 0)
 			return -1;
 	return 0;
 }

@@ -652,6 +652,20 @@ static void long_names_leave_room_for_the_advice(void **state)
 	assert_string_equal(err.text + strlen(err.text) - 15, "\"tls: starttls\"");
 }
 
+/* The last of all: it is kept for good. */
+static void what_is_kept_is_trusted_as_what_is_read(void **state)
+{
+	tls_trust_keep(authority_pem);
+	tls_trust_keep(stranger_pem);
+	tls_trust_keep("hello\n");
+	for (unsigned round = 0; round < 2; round++)
+		somebody_trusted_must_vouch_for_it(state);
+	ca_file_must_hold_certificates(state);
+	for (unsigned i = 0; i < TLS_TRUST_KEPT_MAX; i++) /* no more than there is room for */
+		tls_trust_keep(authority_pem);
+	somebody_trusted_must_vouch_for_it(state);
+}
+
 static void knows_where_its_trust_lies(void **state)
 {
 	const char *const *at = tls_trust_directories();
@@ -720,6 +734,7 @@ int main(void)
 		cmocka_unit_test(blames_the_clock_when_it_must_be_wrong),
 		cmocka_unit_test(long_names_leave_room_for_the_advice),
 		cmocka_unit_test(knows_where_its_trust_lies),
+		cmocka_unit_test(what_is_kept_is_trusted_as_what_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
