@@ -14,14 +14,22 @@ static bool is_trouble_of_the_mailbox(const struct error *err)
 	return err->kind != ERR_NONE && (err->scope == SCOPE_MAILBOX || err->scope == SCOPE_PROGRAM);
 }
 
-void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t random)
+/* As long as nobody counts what we try, we come back as often as when all is well. */
+static uint32_t rest_s(const struct mailbox_state *mailbox, uint32_t poll_every_s, uint32_t random)
+{
+	uint32_t delay_s = backoff_delay_s((enum backoff_clock)mailbox->clock, mailbox->failures, random);
+
+	return mailbox->clock == BACKOFF_NETWORK && delay_s > poll_every_s ? poll_every_s : delay_s;
+}
+
+void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t poll_every_s, uint32_t random)
 {
 	const struct mailbox_state before = *mailbox;
 
 	if (is_trouble_of_the_mailbox(err)) {
 		mailbox->failures++;
 		mailbox->clock = backoff_clock_of(err->kind);
-		mailbox->retry_at = now_s + backoff_delay_s((enum backoff_clock)mailbox->clock, mailbox->failures, random);
+		mailbox->retry_at = now_s + rest_s(mailbox, poll_every_s, random);
 	} else {
 		mailbox->failures = 0;
 		mailbox->retry_at = 0;

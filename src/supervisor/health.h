@@ -11,9 +11,9 @@ struct error;
 struct log;
 struct mailbox_state;
 
-/* Notes in mailbox how a session ended (ERR_NONE: well) at now_s, wall clock; random: 32 random bits for the back-off's jitter. An error of single
- * messages, folders or destinations is shown, but is no failure of the mailbox. */
-void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t random);
+/* Notes in mailbox how a session ended (ERR_NONE: well) at now_s, wall clock; random: 32 random bits for the back-off's jitter. Trouble with the
+ * network rests no longer than poll_every_s. An error of single messages, folders or destinations is shown, but is no failure of the mailbox. */
+void health_note(struct mailbox_state *mailbox, const struct error *err, int64_t now_s, uint32_t poll_every_s, uint32_t random);
 /* The same trouble in the same words, or in words that differ only in numbers (how long the server took to say no)? */
 bool health_is_news(const char *before, const char *after);
 /* For somebody who is called, not for the log. What a server or the network does for a while is none of it: that has to last for a few attempts. */

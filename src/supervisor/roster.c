@@ -41,9 +41,10 @@ static int store_end(struct state *state, const struct mailbox_state *mailbox, s
 }
 
 /* Keeps in the state how it ended; attendant NULL: before it began. 0, or -1 when the database is busy. */
-static int record_end(
-	struct service *service, struct mailbox_state *mailbox, struct attendant *attendant, const struct log *log, const struct error *err)
+static int record_end(struct service *service, const struct mailbox_config *config, struct mailbox_state *mailbox, struct attendant *attendant,
+	const struct error *err)
 {
+	const struct log log = {.key = "mailbox", .value = config->name};
 	struct mailbox_state before = *mailbox;
 	struct error problem;
 	int64_t now = clock_wall_s();
@@ -51,7 +52,7 @@ static int record_end(
 
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		random = (uint32_t)now;
-	health_note(mailbox, err, now, random);
+	health_note(mailbox, err, now, config->poll_every_s, random);
 	if (err->kind == ERR_AUTH && err->scope == SCOPE_MAILBOX && attendant != NULL)
 		mailbox->credential = attendant->credentials[0];
 	if (store_end(service->state, mailbox, attendant, &problem) < 0) {
@@ -61,7 +62,7 @@ static int record_end(
 		}
 		service_state_failed(service, &problem);
 	}
-	herald_mailbox(service, log, &before, mailbox, err);
+	herald_mailbox(service, &log, &before, mailbox, err);
 	if (attendant != NULL)
 		destinations_log_accepted(attendant);
 	return 0;
@@ -144,7 +145,7 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 	progress_clear();
 	/* Its last outcomes before anything else; if another mailhaul has the database, a little later. */
 	if (hauling && (ledger_commit(service->ledger, NULL) < 0 ||
-			       (!canceled && record_end(service, &attendant->mailbox_state, attendant, &attendant->log, err) < 0))) {
+			       (!canceled && record_end(service, attendant->mailbox, &attendant->mailbox_state, attendant, err) < 0))) {
 		finish_later(attendant);
 		return;
 	}
@@ -197,7 +198,7 @@ static int on_idle_worker(struct service *service, struct attendant *attendant, 
 	if (roster->closed || roster->driver->may_be_pushed == NULL || !host_has_room(roster, post->host) ||
 		!roster->driver->may_be_pushed(roster->context, post))
 		return 0; /* how it ended is recorded when it has */
-	if (record_end(service, &attendant->mailbox_state, attendant, &attendant->log, trouble) < 0)
+	if (record_end(service, attendant->mailbox, &attendant->mailbox_state, attendant, trouble) < 0)
 		return error_set(err, ERR_TEMP, SCOPE_PROGRAM, "another mailhaul has the state");
 	*ret_stays = true;
 	return 0;
@@ -240,7 +241,7 @@ static void record_failed_start(struct service *service, const struct post *post
 	struct error problem;
 
 	if (err->kind != ERR_CONFIG || state_mailbox_open(service->state, service->config, post->mailbox, &mailbox, &problem) < 0 ||
-		record_end(service, &mailbox, NULL, &log, err) < 0)
+		record_end(service, post->mailbox, &mailbox, NULL, err) < 0)
 		log_say(&log, LEVEL_WARNING, "mailbox_failed", "%s", err->text);
 }
 

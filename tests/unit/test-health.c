@@ -12,6 +12,7 @@
 #include "supervisor/health.h"
 
 #define NOW 1800000000
+#define POLL_EVERY_S 300
 #define HALF UINT32_C(0x80000000) /* the middle of the jitter: none, or next to none */
 
 static struct mailbox_state end_with(struct mailbox_state mailbox, enum error_kind kind, enum error_scope scope, const char *text)
@@ -19,7 +20,7 @@ static struct mailbox_state end_with(struct mailbox_state mailbox, enum error_ki
 	struct error err;
 
 	error_set(&err, kind, scope, "%s", text);
-	health_note(&mailbox, &err, NOW, HALF);
+	health_note(&mailbox, &err, NOW, POLL_EVERY_S, HALF);
 	return mailbox;
 }
 
@@ -40,6 +41,19 @@ static void test_failures_add_up_and_back_off(void **unused)
 		last = mailbox.retry_at;
 	}
 	assert_string_equal(mailbox.last_error, "refused");
+}
+
+static void test_the_network_is_tried_as_often_as_it_is_polled(void **unused)
+{
+	static const uint32_t rests[] = {10, 30, 120, POLL_EVERY_S, POLL_EVERY_S};
+	struct mailbox_state mailbox = {0};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {
+		mailbox = end_with(mailbox, ERR_TEMP, SCOPE_MAILBOX, "no route");
+		assert_int_equal(mailbox.clock, BACKOFF_NETWORK);
+		assert_in_range(mailbox.retry_at - NOW, rests[i] - 1, rests[i]);
+	}
 }
 
 static void test_success_ends_it(void **unused)
@@ -183,6 +197,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_failures_add_up_and_back_off),
+		cmocka_unit_test(test_the_network_is_tried_as_often_as_it_is_polled),
 		cmocka_unit_test(test_success_ends_it),
 		cmocka_unit_test(test_trouble_is_dated_by_its_beginning),
 		cmocka_unit_test(test_single_messages_and_folders_are_no_failure),
