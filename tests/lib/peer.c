@@ -34,7 +34,7 @@
 
 /* In memory that both processes map, so that the test can tell what happened however the child ended. */
 struct peer_report {
-	volatile bool hanging;
+	volatile bool hanging, here;
 	unsigned step; /* counted from 1, those of nested scripts included */
 	char doing[120];
 	char problem[512];
@@ -393,6 +393,7 @@ static void describe(struct player *player, const struct step *step)
 		[STEP_SILENCE] = "SILENCE",
 		[STEP_DRAIN] = "DRAIN",
 		[STEP_HANG] = "HANG",
+		[STEP_HERE] = "HERE",
 		[STEP_CLOSE] = "CLOSE",
 		[STEP_CUT] = "CUT",
 		[STEP_NEXT] = "NEXT",
@@ -496,6 +497,9 @@ static void play_step(struct player *player, const struct step *step)
 		player->report->hanging = true;
 		for (;;)
 			pause();
+	case STEP_HERE:
+		player->report->here = true;
+		break;
 	case STEP_CLOSE:
 	case STEP_CUT:
 		hang_up(player, step->kind == STEP_CLOSE);
@@ -600,15 +604,25 @@ struct peer *peer_start(const struct step *script, unsigned flags)
 	return peer;
 }
 
-void peer_await_hang(struct peer *peer)
+static void await_flag(const struct peer *peer, const volatile bool *flag)
 {
 	int64_t until_ns = clock_monotonic_ns() + PEER_DEADLINE_S * INT64_C(1000000000);
 
-	while (!peer->report->hanging) {
+	while (!*flag) {
 		if (peer->report->problem[0] != '\0' || clock_monotonic_ns() > until_ns)
-			fail_msg("the peer never got to where it hangs: %s", peer->report->problem);
+			fail_msg("the peer never got to where it is awaited: %s", peer->report->problem);
 		poll(NULL, 0, 2);
 	}
+}
+
+void peer_await_hang(struct peer *peer)
+{
+	await_flag(peer, &peer->report->hanging);
+}
+
+void peer_await_here(struct peer *peer)
+{
+	await_flag(peer, &peer->report->here);
 }
 
 const char *peer_problem(struct peer *peer)

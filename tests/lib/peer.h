@@ -38,6 +38,7 @@ enum step_kind {
 	STEP_SILENCE,
 	STEP_DRAIN,
 	STEP_HANG,
+	STEP_HERE,
 	STEP_CLOSE,
 	STEP_CUT,
 	STEP_PLAY,
@@ -79,6 +80,8 @@ struct step {
 #define DRAIN {STEP_DRAIN, NULL, 0, NULL}
 /* Neither reads nor sends any more, to the end of the test: peer_free. */
 #define HANG {STEP_HANG, NULL, 0, NULL}
+/* peer_await_here returns, and the script goes on. */
+#define HERE {STEP_HERE, NULL, 0, NULL}
 /* Hangs up: in order, or without TLS's goodbye. */
 #define CLOSE {STEP_CLOSE, NULL, 0, NULL}
 #define CUT {STEP_CUT, NULL, 0, NULL}
@@ -117,8 +120,9 @@ struct peer *peer_start(const struct step *script, unsigned flags);
 #define peer_finish(peer) peer_finish_at(peer, __FILE__, __LINE__)
 void peer_finish_at(struct peer *peer, const char *file, int line);
 
-/* Until the script is at its HANG. */
+/* Until the script is at its HANG, or has come by HERE. */
 void peer_await_hang(struct peer *peer);
+void peer_await_here(struct peer *peer);
 /* Waits for the end of the script; the first difference in words, or NULL. Valid until the peer is freed. */
 const char *peer_problem(struct peer *peer);
 /* Frees without a verdict, for tests that expect a difference. */
