@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # measure-push.sh [ACCOUNTS MESSAGES SECONDS MAILBOXES WEIGHED] - how long announced mail takes from a real Dovecot to a sink, and what idle mailboxes cost:
 # MAILHAUL=build/mailhaul tests/bench/measure-push.sh. By default 50 accounts with two folders, 1000 messages in 60 s, 1000 idle mailboxes for 60 s.
+# PUSH_ROUND_TRIP=40 puts a network of so many ms before Dovecot, with BENCH_TOOLS/delay-proxy; PUSH_CAPABILITY is what Dovecot says that it can do.
 # As root, since nobody else may look into workers; the agent and the servers run as nobody all the same.
 . "$(dirname "$0")/../lib/system.sh"
 . "$LIB/certificates.sh"
@@ -11,6 +12,7 @@ MESSAGES=${2:-1000}
 SECONDS_LONG=${3:-60}
 MAILBOXES=${4:-1000}
 WEIGHED=${5:-60}
+PUSH_ROUND_TRIP=${PUSH_ROUND_TRIP:-0}
 HOSTS=50 # each has so many names that its mailboxes need not wait for each other's turn for long
 
 give_away() {
@@ -48,12 +50,24 @@ end() {
   echo "left $((($(date +%s%N) - began) / 1000000)) ms after SIGTERM"
 }
 
+# move_away PORT: sets DISTANT_PORT, which is the same so far away.
+move_away() {
+  DISTANT_PORT=$1
+  [ "$PUSH_ROUND_TRIP" != 0 ] || return 0
+  "${BENCH_TOOLS:-$TOP/tests/bench}/delay-proxy" "$PUSH_ROUND_TRIP" "$1" >"$WORK/proxy" &
+  at_exit "kill $! 2>/dev/null"
+  wait_until 10 test -s "$WORK/proxy"
+  DISTANT_PORT=$(cut -d' ' -f2 "$WORK/proxy")
+}
+
 measure_latency() {
   local dir=$WORK/latency i
   echo "== $ACCOUNTS accounts x 2 folders at Dovecot, $MESSAGES messages at random over $SECONDS_LONG s, LMTP to LMTP"
   mkdir -p "$dir"
   printf 'lmtp_save_to_detail_mailbox = yes\nprotocol lmtp {\n  lda_mailbox_autocreate = yes\n}\nmail_max_userip_connections = 0\n' >>"$DOVECOT_DIR/dovecot.conf"
+  [ -z "${PUSH_CAPABILITY:-}" ] || printf 'protocol imap {\n  imap_capability = %s\n}\n' "$PUSH_CAPABILITY" >>"$DOVECOT_DIR/dovecot.conf"
   doveadm -c "$DOVECOT_DIR/dovecot.conf" reload
+  move_away "$IMAP_PORT"
   : >"$dir/arrivals"
   give_away
   "${as_user[@]}" python3 "$TOP/tests/bench/push.py" sink "$dir/sink" "$dir/arrivals" &
@@ -62,7 +76,7 @@ measure_latency() {
     printf 'state_dir: %s/state\ndefaults: {poll_every: 5m, push: yes, tls: none, password: secret, deliver_to: sink, folders: [INBOX, Junk]}\n' "$dir"
     printf 'destinations: {sink: {lmtp: %s/sink, recipient: anna@home.example}}\nmailboxes:\n' "$dir"
     for ((i = 0; i < ACCOUNTS; i++)); do
-      printf '  - {name: push%s, user: push%s, imap: "127.0.0.1:%s"}\n' "$i" "$i" "$IMAP_PORT"
+      printf '  - {name: push%s, user: push%s, imap: "127.0.0.1:%s"}\n' "$i" "$i" "$DISTANT_PORT"
     done
   } >"$dir/config.yaml"
   for ((i = 0; i < ACCOUNTS; i++)); do
