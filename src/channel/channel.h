@@ -1,4 +1,5 @@
-/* channel.h - the line between the supervisor and one worker: SOCK_SEQPACKET, one bounded typed record per datagram, descriptors beside it.
+/* channel.h - the line between the supervisor and one worker: SOCK_SEQPACKET, one bounded typed record per datagram with descriptors beside it, or several
+ * steps of messages (batch.h).
  * Both ends are the same binary, born of one fork; the receiver checks everything again all the same (record_check). */
 #ifndef MAILHAUL_CHANNEL_CHANNEL_H
 #define MAILHAUL_CHANNEL_CHANNEL_H
@@ -58,7 +59,7 @@ static inline bool channel_is_durable(const struct channel *channel, uint32_t se
 	return (int32_t)(channel->acked - seq) >= 0;
 }
 
-/* For both ends, one datagram each, never blocking. Return 1, 0 if it would block, -1 if the other side is gone or sent nonsense. */
+/* For both ends, one record that is a datagram by itself, never blocking. Return 1, 0 if it would block, -1 if the other side is gone or sent nonsense. */
 int record_send(int fd, const struct record *record, const int *fds, unsigned fd_count);
 int record_receive(int fd, struct record *ret_record, int *ret_fds, unsigned *ret_fd_count);
 
