@@ -652,6 +652,8 @@ void peer_received(struct peer *peer, struct str *out)
 
 void peer_free(struct peer *peer)
 {
+	if (peer->report->hanging && peer->pid > 0)
+		kill(peer->pid, SIGKILL); /* else it would hang until its deadline */
 	(void)peer_problem(peer);
 	munmap(peer->report, sizeof(*peer->report));
 	free(peer);
