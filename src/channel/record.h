@@ -47,7 +47,7 @@ enum record_kind {
 	REC_JUDGE, /* index: folder: all that could be recognised has been, may the rest be delivered? Refused with REC_FAILED: the mailbox has stopped */
 	REC_VERIFY, /* index: folder; id, hash, trace: is what the server shows in the place of a delivered message still that message? Set aside if not */
 	REC_IDLE, /* everything is hauled: may I stay, and wait for the server to announce mail? error, scope, code, text: what kept single messages or folders
-	           * from it (ERR_NONE: nothing); count: 1 if it will hear of the first of its folders alone; flag COMPLETE: all folders have been looked into,
+	           * from it (ERR_NONE: nothing); count: 1 + index of the only folder it will hear of, 0: all; flag COMPLETE: all folders have been looked into,
 	           * and will be again after poll_every */
 	/* worker -> supervisor: durable, numbered, acknowledged */
 	REC_INTENT = 64, /* id, targets, size, hash, trace, when */

@@ -22,7 +22,7 @@ int attendant_let_idle(struct attendant *attendant, const struct record *request
 	if (!attendant->stopping && service->idle != NULL && service->idle(service, attendant, &trouble, &stays, err) < 0)
 		return -1;
 	attendant->idle = stays;
-	attendant->hears_one = request->count != 0;
+	attendant->heard = request->count;
 	attendant->idle_since_ns = clock_monotonic_ns();
 	attendant->idle_since_s = clock_wall_s();
 	if ((request->flags & REC_COMPLETE) != 0)

@@ -109,7 +109,7 @@ struct attendant {
 	bool condemned;                  /* it lied: nothing that it says counts any more */
 	bool unfinished;                 /* it went well, but took so long that the rest is for another session */
 	struct error result;
-	bool hears_one; /* it waits for mail in the first of several folders only */
+	unsigned heard; /* it waits for mail in this folder only, counted from 1; 0: in all */
 	bool idle;      /* it waits for mail; since: CLOCK_MONOTONIC and wall clock */
 	int64_t idle_since_ns, idle_since_s;
 	int64_t looked_s; /* wall clock: when it had looked into all folders */

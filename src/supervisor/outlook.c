@@ -37,7 +37,7 @@ static void write_post(const struct post *post, bool is_lent, struct str *out)
 		word = "pushing";
 		since = post->attendant->idle_since_s;
 		next = post->attendant->looked_s + post->mailbox->poll_every_s;
-		pushed = post->attendant->hears_one ? 1 | sentries_mask(post) : UINT64_MAX;
+		pushed = post->attendant->heard != 0 ? sentries_mask(post) : UINT64_MAX;
 	} else if (!is_lent && post->state == POST_WAITING) {
 		word = "waiting";
 	} else if (!is_lent) {

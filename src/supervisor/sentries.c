@@ -26,7 +26,7 @@ static int64_t scaled_ns(int64_t seconds)
 
 static const char *folder_of(const struct post *post, const struct sentry *sentry)
 {
-	return post->mailbox->folders[1 + (sentry - post->sentries.list)];
+	return post->mailbox->folders[sentry - post->sentries.list];
 }
 
 /* -- how they end -- */
@@ -125,10 +125,12 @@ struct post *sentries_ended(struct roster *roster, struct attendant *attendant, 
 
 /* -- who gets one -- */
 
-static struct sentry *next_free(const struct sentries *sentries, int64_t now)
+static struct sentry *next_free(const struct post *post, int64_t now)
 {
+	const struct sentries *sentries = &post->sentries;
+
 	for (unsigned i = 0; i < sentries->count; i++)
-		if (sentries->list[i].attendant == NULL && sentries->list[i].retry_ns <= now)
+		if (i + 1 != post->attendant->heard && sentries->list[i].attendant == NULL && sentries->list[i].retry_ns <= now)
 			return &sentries->list[i];
 	return NULL;
 }
@@ -136,12 +138,11 @@ static struct sentry *next_free(const struct sentries *sentries, int64_t now)
 static bool wants_more(const struct post *post, int64_t now)
 {
 	const struct attendant *attendant = post->attendant;
-	const struct sentries *sentries = &post->sentries;
 
-	if (post->state != POST_PUSHED || !attendant->hears_one || attendant->stopping || post->gone || post->later != NULL)
+	if (post->state != POST_PUSHED || attendant->heard == 0 || attendant->stopping || post->gone || post->later != NULL)
 		return false;
 	/* The first has been counted when it becomes pushed. */
-	return sentries->retry_ns <= now && next_free(sentries, now) != NULL;
+	return post->sentries.retry_ns <= now && next_free(post, now) != NULL;
 }
 
 /* One after the other: if the server refuses one, the next need not ask. */
@@ -182,10 +183,10 @@ static struct post *next_to_get_one(const struct roster *roster)
 
 static void start_one(struct roster *roster, struct post *post)
 {
-	struct sentry *sentry = next_free(&post->sentries, clock_boottime_ns());
+	struct sentry *sentry = next_free(post, clock_boottime_ns());
 	struct error err;
 
-	if (attendant_listen(roster->service, post->mailbox, 1 + (unsigned)(sentry - post->sentries.list), &sentry->attendant, &err) < 0) {
+	if (attendant_listen(roster->service, post->mailbox, (unsigned)(sentry - post->sentries.list), &sentry->attendant, &err) < 0) {
 		put_off_after(&post->sentries, false);
 		tell_failure(post, sentry, &err);
 		return;
@@ -258,9 +259,9 @@ static void prepare(struct post *post)
 {
 	size_t count = strv_length(post->mailbox->folders);
 
-	if (post->sentries.list != NULL || post->state != POST_PUSHED || !post->attendant->hears_one || count < 2)
+	if (post->sentries.list != NULL || post->state != POST_PUSHED || post->attendant->heard == 0 || count < 2)
 		return;
-	post->sentries.count = (unsigned)(count < TIPS_MAX ? count : TIPS_MAX) - 1;
+	post->sentries.count = (unsigned)(count < TIPS_MAX ? count : TIPS_MAX);
 	post->sentries.list = xcalloc(post->sentries.count, sizeof(*post->sentries.list));
 }
 
@@ -279,7 +280,7 @@ void sentries_fill(struct roster *roster)
 
 static void tip(struct post *post, struct sentry *sentry)
 {
-	if (sentry->untold != 0 && attendant_tip(post->attendant, 1 + (unsigned)(sentry - post->sentries.list), sentry->untold))
+	if (sentry->untold != 0 && attendant_tip(post->attendant, (unsigned)(sentry - post->sentries.list), sentry->untold))
 		sentry->untold = 0;
 }
 
@@ -336,11 +337,11 @@ void sentries_kill(const struct post *post)
 
 uint64_t sentries_mask(const struct post *post)
 {
-	uint64_t mask = 0;
+	uint64_t mask = post->attendant->heard <= TIPS_MAX ? UINT64_C(1) << (post->attendant->heard - 1) : 0;
 
 	for (unsigned i = 0; i < post->sentries.count; i++)
 		if (post->sentries.list[i].attendant != NULL && post->sentries.list[i].attendant->idle)
-			mask |= UINT64_C(2) << i;
+			mask |= UINT64_C(1) << i;
 	return mask;
 }
 

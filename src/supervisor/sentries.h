@@ -1,4 +1,4 @@
-/* sentries.h - where a server tells of one folder at a time: further connections of a mailbox that is pushed, one for each of its other folders, as far as
+/* sentries.h - where a server tells of one folder at a time: further connections of a mailbox that is pushed, one for each of the folders that its session does not hear of, as far as
  * max_per_host allows. A sentry only listens. What it hears is told to the session of the mailbox, which alone hauls: so no folder is ever hauled by two,
  * and a sentry may end at any time, which it does when another mailbox needs the connection. A folder without one is polled. */
 #ifndef MAILHAUL_SUPERVISOR_SENTRIES_H
@@ -22,7 +22,7 @@ struct sentry {
 
 /* Of one post. All-zero: there are none. */
 struct sentries {
-	struct sentry *list; /* of the folders behind the first; NULL: none were needed so far */
+	struct sentry *list; /* one per folder; NULL: none were needed so far */
 	unsigned count, running;
 	unsigned failures; /* in a row: the server lets in no more of them, say */
 	int64_t retry_ns;  /* CLOCK_BOOTTIME: none is started before */
@@ -42,7 +42,7 @@ bool sentries_dismiss(struct post *post);
 void sentries_probe(const struct post *post);
 void sentries_hurry(const struct post *post);
 void sentries_kill(const struct post *post);
-/* Bit i: somebody listens to folder i; the first is left to the session. */
+/* Bit i: somebody listens to folder i, be it the session. */
 uint64_t sentries_mask(const struct post *post);
 /* Frees, with those that run. */
 void sentries_done(struct post *post);

@@ -20,6 +20,16 @@ static bool is_small_trouble(const struct error *trouble)
 	return trouble->kind == ERR_NONE || trouble->scope == SCOPE_MESSAGE || trouble->scope == SCOPE_RECIPIENT || trouble->scope == SCOPE_FOLDER;
 }
 
+/* Where a server tells of one folder only; folder_count: there is none to listen to. */
+static unsigned heard_folder(const struct session *session)
+{
+	unsigned i = 0;
+
+	while (i < session->folder_count && session->closed[i])
+		i++;
+	return i;
+}
+
 static bool may_stay(const struct session *session)
 {
 	if (session->job->mode != JOB_HAUL || !session->job->mailbox->push || session->channel->stop || session->unfinished ||
@@ -28,7 +38,7 @@ static bool may_stay(const struct session *session)
 	for (unsigned i = 0; i < session->job->destination_count; i++)
 		if (session->outlets[i].down)
 			return false;
-	return source_can_wait(session->source);
+	return heard_folder(session) < session->folder_count && source_can_wait(session->source);
 }
 
 /* A thousand of us may sleep on one machine. */
@@ -47,7 +57,7 @@ static int ask_to_stay(struct session *session, bool *ret_may, struct error *err
 				      .scope = (uint8_t)trouble->scope,
 				      .code = (uint32_t)trouble->code,
 				      .flags = session->partial ? 0 : REC_COMPLETE,
-				      .count = session->folder_count > 1 && !source_tells_of_all(session->source)};
+				      .count = source_tells_of_all(session->source) ? 0 : 1 + heard_folder(session)};
 
 	record_set_text(&request, trouble->text, strlen(trouble->text));
 	if (channel_call(session->channel, &request, NULL, 0, REC_WATCH, &answer, NULL, 0, err) < 0)
@@ -106,7 +116,7 @@ static int lost(struct session *session, struct error *err)
 static int wait_for_mail(struct session *session, struct error *err)
 {
 	struct deadline again_at = look_again_at(session);
-	struct source_watch watch = {.seen = session->seen, .news = session->due};
+	struct source_watch watch = {.folder = heard_folder(session), .seen = session->seen, .news = session->due};
 
 	if (!session->partial) /* else a folder in which mail is announced all the time would keep the others from being looked into */
 		session->check_at = deadline_in_s(session->job->mailbox->poll_every_s);

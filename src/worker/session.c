@@ -74,6 +74,7 @@ void session_init(struct session *session, const struct job *job, struct channel
 	session->folder_count = job->mailbox->folders != NULL ? (unsigned)strv_length(job->mailbox->folders) : 1;
 	session->seen = xcalloc(session->folder_count, sizeof(*session->seen));
 	session->due = xcalloc(session->folder_count, sizeof(*session->due));
+	session->closed = xcalloc(session->folder_count, sizeof(*session->closed));
 	memset(session->due, true, session->folder_count * sizeof(*session->due));
 	session->source = source_new(&session->source_context);
 	session->outlets = xcalloc(job->destination_count, sizeof(*session->outlets));
@@ -96,6 +97,7 @@ void session_done(struct session *session)
 	free(session->surveyed);
 	free(session->seen);
 	free(session->due);
+	free(session->closed);
 	str_done(&session->address);
 }
 
@@ -191,7 +193,8 @@ static int haul_folders(struct session *session, struct error *err)
 			break;
 		channel_take_tip(session->channel, i);
 		session->last_folder = is_last(session, i);
-		if (haul_folder(session, folders[i], i, err) < 0 && !concerns_folder_only(session, err))
+		session->closed[i] = haul_folder(session, folders[i], i, err) < 0;
+		if (session->closed[i] && !concerns_folder_only(session, err))
 			return -1;
 	}
 	session->repeated = true;

@@ -28,6 +28,7 @@ struct session {
 	struct folder_status *surveyed; /* per folder of the mailbox; NULL: nobody has told */
 	struct folder_status *seen;     /* per folder: as it was when it was looked into last */
 	bool *due;                      /* per folder: to be hauled in this round */
+	bool *closed;                   /* per folder: it could not be opened or listed when that was tried last */
 	bool repeated;                  /* this is not the first round: what the job says of folders is out of date */
 	bool last_folder;               /* nothing more will be asked of the source when this one is done */
 	struct tls_summary tls;         /* of the source or destination opened last, for check */

@@ -130,6 +130,21 @@ static void a_folder_that_cannot_be_opened(void **state)
 	end(&scene);
 }
 
+/* The session listens to the first that can be. */
+static void a_first_folder_that_is_missing(void **state)
+{
+	static const struct step script[] = {PLAY(logs_in), C("%2 EXAMINE \"INBOX\""), S("%2 NO no such folder"), C("%3 EXAMINE \"Junk\""),
+		PLAY(holds_nothing), S("%3 OK done"), PLAY(idles), PLAY(leaves), END};
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, script, NULL, ", poll_every: 1d");
+	agent_await_text(&scene.agent, "the session idles");
+	leave(&scene, 0);
+	assert_true(agent_said(&scene.agent, "no such folder"));
+	end(&scene);
+}
+
 /* The folder is polled then, nobody is alarmed, and five minutes later, here 0.6 s, it is tried again. */
 static void a_server_that_lets_in_no_more(void **state)
 {
@@ -202,6 +217,7 @@ int main(void)
 		cmocka_unit_test(what_a_sentry_hears_is_hauled_by_the_session),
 		cmocka_unit_test(what_came_before_the_sentry_is_hauled_too),
 		cmocka_unit_test(a_folder_that_cannot_be_opened),
+		cmocka_unit_test(a_first_folder_that_is_missing),
 		cmocka_unit_test(a_server_that_lets_in_no_more),
 		cmocka_unit_test(a_new_session_has_new_sentries),
 		cmocka_unit_test(a_sentry_gives_way),

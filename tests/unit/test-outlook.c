@@ -81,11 +81,11 @@ static void where_mail_is_heard_of(void **unused)
 {
 	static char all[] = "all", some[] = "some", inbox[] = "INBOX", junk[] = "Junk", sent[] = "Sent", *folders[] = {inbox, junk, sent, NULL};
 	struct mailbox_config mailboxes[] = {{.name = all, .folders = folders}, {.name = some, .folders = folders}};
-	struct attendant of_all = {.idle = true}, of_one = {.idle = true, .hears_one = true}, sentry = {.idle = true}, starting = {.idle = false};
-	struct sentry sentries[] = {{.attendant = &starting}, {.attendant = &sentry}};
+	struct attendant of_all = {.idle = true}, of_one = {.idle = true, .heard = 1}, sentry = {.idle = true}, starting = {.idle = false};
+	struct sentry sentries[] = {{.attendant = NULL}, {.attendant = &starting}, {.attendant = &sentry}};
 	struct post posts[] = {
 		{.mailbox = &mailboxes[0], .state = POST_PUSHED, .attendant = &of_all},
-		{.mailbox = &mailboxes[1], .state = POST_PUSHED, .attendant = &of_one, .sentries = {.list = sentries, .count = 2, .running = 2}},
+		{.mailbox = &mailboxes[1], .state = POST_PUSHED, .attendant = &of_one, .sentries = {.list = sentries, .count = 3, .running = 2}},
 	};
 	struct post *list[] = {&posts[0], &posts[1]};
 	const struct roster roster = {.posts = list, .count = ARRAY_SIZE(list)};
