@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "mail/address.h"
@@ -45,6 +46,7 @@ struct message *message_new(struct spool_file *file, const char *own_mark)
 
 	message->spool = spool_new(file);
 	message->scan = scan;
+	message->begun_ns = clock_monotonic_ns();
 	header_scanner_init(&scan->header, on_field, message);
 	prints_init(&scan->prints);
 	scan->own_mark = own_mark;
@@ -87,8 +89,9 @@ static void look_at_bytes(struct message *message, const char *bytes, size_t len
 	scan->after_cr = bytes[len - 1] == '\r';
 }
 
-static void look_at_header(struct scan *scan, const char *bytes, size_t len)
+static void look_at_header(struct message *message, const char *bytes, size_t len)
 {
+	struct scan *scan = message->scan;
 	size_t header_len = header_scan(&scan->header, bytes, len);
 
 	if (scan->utf8.owed == 0 && !has_eight_bit(bytes, header_len))
@@ -99,6 +102,20 @@ static void look_at_header(struct scan *scan, const char *bytes, size_t len)
 		scan->eight_bit_header |= byte > 0x7F;
 		scan->malformed_header = !utf8_add(&scan->utf8, byte);
 	}
+	if (header_len != 0)
+		message->utf8_header = scan->eight_bit_header && !scan->malformed_header && scan->utf8.owed == 0;
+}
+
+bool message_is_complete(const struct message *message)
+{
+	return message->scan == NULL;
+}
+
+bool message_has_header(const struct message *message)
+{
+	const struct scan *scan = message->scan;
+
+	return message_is_complete(message) || header_has_ended(&scan->header);
 }
 
 int message_add(struct message *message, const void *bytes, size_t len, struct error *err)
@@ -110,7 +127,7 @@ int message_add(struct message *message, const void *bytes, size_t len, struct e
 	message->size += len;
 	prints_add_bytes(&scan->prints, bytes, len);
 	look_at_bytes(message, bytes, len);
-	look_at_header(scan, bytes, len);
+	look_at_header(message, bytes, len);
 	return 0;
 }
 
@@ -122,7 +139,6 @@ int message_end(struct message *message, struct error *err)
 		return -1;
 	header_scan_end(&scan->header);
 	message->has_bare_cr |= scan->after_cr;
-	message->utf8_header = scan->eight_bit_header && !scan->malformed_header && scan->utf8.owed == 0;
 	message->has_trace = scan->prints.has_trace;
 	prints_end(&scan->prints, message->hash, message->trace);
 	free(scan);

@@ -27,12 +27,17 @@ struct message {
 	bool eight_bit;     /* bytes above 0x7F anywhere */
 	bool utf8_header;   /* in the header, and they are well-formed UTF-8: an internationalized message (RFC 6532). Latin-1 is not */
 	bool has_nul, has_bare_cr;
-	void *scan; /* private, until message_end */
+	int64_t begun_ns; /* monotonic: when it began to arrive */
+	bool passed_on;   /* somebody has passed on bytes of it while it arrived, and rests on it that the others follow */
+	void *scan;       /* private, until message_end */
 };
 
 /* own_mark: prefix of the X-Mailhaul-Id values that this installation writes; borrowed until message_end. */
 struct message *message_new(struct spool_file *file, const char *own_mark);
 int message_add(struct message *message, const void *bytes, size_t len, struct error *err);
+/* All of the header has come: what is known from it (trace and prints excepted) is valid from here on. */
+bool message_has_header(const struct message *message);
+bool message_is_complete(const struct message *message);     /* message_end was called */
 int message_end(struct message *message, struct error *err); /* prints and facts are valid from here on */
 void message_free(struct message *message);
 

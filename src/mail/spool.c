@@ -262,17 +262,20 @@ uint64_t spool_size(const struct spool *spool)
 int spool_read(struct spool *spool, uint64_t offset, const char **ret_bytes, size_t *ret_len, struct error *err)
 {
 	struct spool_file *file = spool->file;
+	uint64_t written = spool->size - (spool->ended ? 0 : file->gathered_len); /* of one in the file */
 	size_t len;
 
-	assert(spool->ended && offset <= spool->size);
-	if (!spool->in_file || offset == spool->size) {
-		*ret_bytes = spool->in_file || spool->memory == NULL ? "" : spool->memory + offset;
+	assert((spool->ended || file->growing == spool) && offset <= spool->size);
+	if (!spool->in_file || offset >= written) {
+		const char *memory = spool->in_file ? file->gathered : spool->memory;
+
+		*ret_bytes = offset == spool->size ? "" : memory + (offset - (spool->in_file ? written : 0));
 		*ret_len = (size_t)(spool->size - offset);
 		return 0;
 	}
 	if (file->buffer == NULL)
 		file->buffer = xmalloc(READ_BYTES);
-	len = spool->size - offset < READ_BYTES ? (size_t)(spool->size - offset) : READ_BYTES;
+	len = written - offset < READ_BYTES ? (size_t)(written - offset) : READ_BYTES;
 	if (fs_pread_all(file->fd, file->buffer, len, spool->offset + offset) < 0)
 		return error_errno(err, SCOPE_MAILBOX, "cannot read a message back from the temporary file in the state directory");
 	*ret_bytes = file->buffer;

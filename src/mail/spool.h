@@ -1,5 +1,5 @@
 /* spool.h - the bytes of one message: in memory while small, else in the worker's one unnamed file in the state directory.
- * Written once, front to back, then read as often as needed. */
+ * Written once, front to back, and read as often as needed, also what there is of one that still grows. */
 #ifndef MAILHAUL_MAIL_SPOOL_H
 #define MAILHAUL_MAIL_SPOOL_H
 
@@ -29,7 +29,8 @@ int spool_add(struct spool *spool, const void *bytes, size_t len, struct error *
 /* Writes what was gathered for the file, so it can fail as spool_add does. */
 int spool_end(struct spool *spool, struct error *err);
 uint64_t spool_size(const struct spool *spool);
-/* Some bytes from offset, without copying if they are in memory: *ret_bytes is valid until the next call on any spool of the file. 0 bytes at the end. */
+/* Some bytes from offset, without copying if they are in memory: *ret_bytes is valid until the next call on any spool of the file. 0 bytes at the end, or
+ * behind what there is so far. */
 int spool_read(struct spool *spool, uint64_t offset, const char **ret_bytes, size_t *ret_len, struct error *err);
 
 #endif

@@ -124,6 +124,40 @@ static void facts_are_found_in_any_pieces(void **state)
 	spool_file_free(file);
 }
 
+/* Whoever goes by them before the end, since the header is there, is not told otherwise at the end. */
+static void facts_of_the_header_are_known_with_it(void **state)
+{
+	struct spool_file *file = spool_file_new(-1);
+	unsigned early = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t len = cases[i].len != 0 ? cases[i].len : strlen(cases[i].text), at = 0;
+		struct message *message = message_new(file, MARK);
+		struct message then;
+		struct error err;
+
+		while (at < len && !message_has_header(message))
+			assert_int_equal(message_add(message, cases[i].text + at++, 1, &err), 0);
+		early += message_has_header(message);
+		assert_false(message_is_complete(message));
+		then = *message;
+		assert_int_equal(message_add(message, cases[i].text + at, len - at, &err), 0);
+		assert_int_equal(message_end(message, &err), 0);
+		assert_true(message_is_complete(message) && message_has_header(message));
+		if (at != len) {
+			assert_string_equal(then.return_path, message->return_path);
+			assert_int_equal(then.has_return_path, message->has_return_path);
+			assert_int_equal(then.received_count, message->received_count);
+			assert_int_equal(then.own_marks, message->own_marks);
+			assert_int_equal(then.utf8_header, message->utf8_header);
+		}
+		message_free(message);
+	}
+	assert_true(early > ARRAY_SIZE(cases) / 2);
+	spool_file_free(file);
+}
+
 static void truncated_messages_are_messages_too(void **state)
 {
 	struct spool_file *file = spool_file_new(-1);
@@ -221,6 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(facts_are_found_in_any_pieces),
+		cmocka_unit_test(facts_of_the_header_are_known_with_it),
 		cmocka_unit_test(truncated_messages_are_messages_too),
 		cmocka_unit_test(over_long_return_path_is_not_cut_to_a_valid_one),
 		cmocka_unit_test(large_messages_go_through_the_file),

@@ -109,6 +109,40 @@ static void bytes_come_back(void **state)
 	}
 }
 
+/* Another one, complete and in the file, is read in between: both use the same buffer. */
+static void what_there_is_comes_back_while_it_grows(void **state)
+{
+	static const size_t pieces[] = {1000, 65535, 65536, 2 * MIB};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		struct spool_file *file = spool_file_new(memory_file());
+		struct spool *other = filled(file, 2 * MIB, 2 * MIB, 2), *spool = spool_new(file);
+		struct error err = {0};
+		size_t size = 0, read = 0;
+
+		while (size < 3 * MIB) {
+			static char bytes[2 * MIB];
+
+			for (size_t j = 0; j < pieces[i]; j++)
+				bytes[j] = pattern(size + j, 1);
+			assert_int_equal(spool_add(spool, bytes, pieces[i], &err), 0);
+			size += pieces[i];
+			if (size - read < 100000)
+				continue;
+			assert_holds(spool, size, read, 1);
+			assert_holds(other, 2 * MIB, 2 * MIB - 5, 2);
+			read = size - 1;
+		}
+		assert_holds(spool, size, 0, 1);
+		assert_int_equal(spool_end(spool, &err), 0);
+		assert_holds(spool, size, 0, 1);
+		spool_free(spool);
+		spool_free(other);
+		spool_file_free(file);
+	}
+}
+
 static void memory_is_read_without_copying(void **state)
 {
 	struct spool_file *file = spool_file_new(-1);
@@ -325,6 +359,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_come_back),
 		cmocka_unit_test(the_file_is_asked_for_when_it_is_needed),
+		cmocka_unit_test(what_there_is_comes_back_while_it_grows),
 		cmocka_unit_test(memory_is_read_without_copying),
 		cmocka_unit_test(all_spools_together_keep_within_memory),
 		cmocka_unit_test(memory_shrinks_to_the_message),
