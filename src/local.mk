@@ -155,6 +155,8 @@ src_libmailhaul_a_SOURCES = \
 	src/dest/maildir-draft.h \
 	src/dest/maildir.c \
 	src/dest/maildir.h \
+	src/dest/mda-input.c \
+	src/dest/mda-input.h \
 	src/dest/mda.c \
 	src/dest/smtp-auth.c \
 	src/dest/smtp-auth.h \

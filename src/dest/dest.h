@@ -43,12 +43,18 @@ struct dest_ops {
 	bool certain; /* resolve can tell after a crash (Maildir) */
 	/* Connects, greets, logs in. Called before anything is fetched for it, and again after a connection was lost, or after close. */
 	int (*open)(struct dest *, struct error *);
+	/* Its message, a large one, is still arriving: begins the delivery in a way that can vanish without a trace, so that it is done sooner once the message
+	 * is complete and all that has to come before is done; prepare or offer go on with it. feed passes on what has arrived since, and does not wait for
+	 * the destination. -1: nothing is left of it, but as if it had never been begun. At most one delivery at a time, and nothing else is without verdict;
+	 * another one that is offered before it may put an end to it. NULL, as feed: cannot. */
+	int (*begin)(struct dest *, struct delivery *, struct error *);
+	int (*feed)(struct dest *, struct delivery *, struct error *);
 	/* Writes the delivery where it can still vanish without a trace (Maildir: tmp/), before its intent is sent; the name is made from delivery->intent_at,
 	 * which the caller has set. NULL: nothing to prepare. -1: error says whom it concerns; the delivery is not prepared. */
 	int (*prepare)(struct dest *, struct delivery *, struct error *);
 	/* Makes all prepared deliveries durable, as a group; only then may their intents be sent. NULL with prepare. */
 	int (*sync)(struct dest *, struct error *);
-	/* Gives up a delivery that was prepared, or was next for offer, as if it had never been (error elsewhere, STOP). NULL: nothing is kept of either. */
+	/* Gives up a delivery that was begun or prepared, or was next for offer, as if it had never been (error elsewhere, STOP). NULL: nothing is kept of either. */
 	void (*discard)(struct dest *, struct delivery *);
 	/* Would offer take one more without waiting for the answer to another? NULL: always. */
 	bool (*has_room)(struct dest *);
@@ -81,6 +87,14 @@ struct dest *mda_new(const struct dest_context *context);
 static inline int dest_open(struct dest *dest, struct error *err)
 {
 	return dest->ops->open(dest, err);
+}
+static inline int dest_begin(struct dest *dest, struct delivery *delivery, struct error *err)
+{
+	return dest->ops->begin != NULL ? dest->ops->begin(dest, delivery, err) : -1;
+}
+static inline int dest_feed(struct dest *dest, struct delivery *delivery, struct error *err)
+{
+	return dest->ops->feed(dest, delivery, err);
 }
 static inline int dest_prepare(struct dest *dest, struct delivery *delivery, struct error *err)
 {

@@ -68,39 +68,107 @@ static void erase(const struct drafts *drafts, struct draft *draft)
 		unlinkat(drafts->tmp_fd, FILE_NAME(draft), 0);
 }
 
-/* The whole file, not yet synced. -1: nothing of it is left. */
-static int write_draft(const struct drafts *drafts, struct draft *draft, const struct delivery *delivery, struct error *err)
+static const char *where(const struct drafts *drafts, char *buffer, size_t size)
 {
-	const struct haul *haul = delivery->haul;
-	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = haul->date}};
-	char where[160];
-
-	draft->fd = create(drafts, draft);
-	if (draft->fd < 0)
-		return failed(drafts, "write to", err);
-	snprintf(where, sizeof(where), "%s/tmp", drafts->path);
-	if (local_write(draft->fd, delivery, where, err) < 0) {
-		erase(drafts, draft);
-		return -1;
-	}
-	if (haul->date > 0)
-		futimens(draft->fd, times); /* a file system that keeps no times still keeps mail */
-	return 0;
+	snprintf(buffer, size, "%s/tmp", drafts->path);
+	return buffer;
 }
 
-int drafts_add(struct drafts *drafts, const struct delivery *delivery, struct error *err)
+#define WHERE(drafts) where(drafts, (char[160]){0}, 160)
+
+/* -- while the message arrives -- */
+
+/* Its name is one of ours to whoever clears tmp/ of old files, but no intent's: none was of the second 0. What a crash has left of that name makes room. */
+int drafts_begin(struct drafts *drafts, const struct delivery *delivery, struct error *err)
 {
 	struct draft *draft = xcalloc(1, sizeof(*draft));
 
+	snprintf(draft->name, sizeof(draft->name), "0.%.16s.0000000000000000.arriving", delivery->id + 8);
+	unlinkat(drafts->tmp_fd, draft->name, 0);
+	draft->fd = create(drafts, draft);
+	drafts->begun = draft;
+	if (draft->fd >= 0 && local_begin(&drafts->file, draft->fd, delivery, WHERE(drafts), err) == 0)
+		return 0;
+	if (draft->fd < 0)
+		failed(drafts, "write to", err);
+	drafts_give_up(drafts);
+	return -1;
+}
+
+int drafts_feed(struct drafts *drafts, const struct delivery *delivery, struct error *err)
+{
+	if (local_add(&drafts->file, delivery, WHERE(drafts), err) == 0)
+		return 0;
+	drafts_give_up(drafts);
+	return -1;
+}
+
+void drafts_give_up(struct drafts *drafts)
+{
+	if (drafts->begun == NULL)
+		return;
+	erase(drafts, drafts->begun);
+	free(drafts->begun);
+	drafts->begun = NULL;
+}
+
+/* Now it has a NAME, where there may be one already. -1: it is still where it was. */
+static int rename_begun(const struct drafts *drafts, struct draft *draft, const struct delivery *delivery)
+{
+	struct draft named = {.beside = false};
+
+	memcpy(named.name, delivery->name, sizeof(named.name));
+	if (syscall(SYS_renameat2, drafts->tmp_fd, draft->name, drafts->tmp_fd, named.name, RENAME_NOREPLACE) < 0) {
+		named.beside = true;
+		if (syscall(SYS_renameat2, drafts->tmp_fd, draft->name, drafts->tmp_fd, FILE_NAME(&named), 0) < 0)
+			return -1;
+	}
+	memcpy(draft->name, named.name, sizeof(draft->name));
+	draft->beside = named.beside;
+	return 0;
+}
+
+/* -- once it has -- */
+
+static int finish_begun(const struct drafts *drafts, struct draft *draft, const struct delivery *delivery, struct error *err)
+{
+	struct local_file file = drafts->file;
+
+	if (local_end(&file, delivery, WHERE(drafts), err) < 0)
+		return -1;
+	return rename_begun(drafts, draft, delivery) < 0 ? failed(drafts, "write to", err) : 0;
+}
+
+static int write_new(const struct drafts *drafts, struct draft *draft, const struct delivery *delivery, struct error *err)
+{
 	memcpy(draft->name, delivery->name, sizeof(draft->name));
-	if (write_draft(drafts, draft, delivery, err) < 0) {
+	draft->fd = create(drafts, draft);
+	return draft->fd < 0 ? failed(drafts, "write to", err) : local_write(draft->fd, delivery, WHERE(drafts), err);
+}
+
+int drafts_add(struct drafts *drafts, struct delivery *delivery, struct error *err)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = delivery->haul->date}};
+	bool begun = delivery->begun;
+	struct draft *draft = begun ? drafts->begun : xcalloc(1, sizeof(*draft));
+
+	if (begun)
+		drafts->begun = NULL;
+	delivery->begun = false;
+	if ((begun ? finish_begun : write_new)(drafts, draft, delivery, err) < 0) {
+		if (draft->fd >= 0)
+			erase(drafts, draft);
 		free(draft);
 		return -1;
 	}
+	if (delivery->haul->date > 0)
+		futimens(draft->fd, times); /* a file system that keeps no times still keeps mail */
 	STAILQ_INSERT_TAIL(&drafts->fresh, draft, next);
 	drafts->fresh_count++;
 	return 0;
 }
+
+/* -- syncing -- */
 
 static bool is_ext4(int fd)
 {
@@ -203,6 +271,7 @@ void drafts_forget(struct drafts *drafts, const char *name, bool remove)
 
 void drafts_done(struct drafts *drafts)
 {
+	drafts_give_up(drafts);
 	remove_fresh(drafts);
 	while (!STAILQ_EMPTY(&drafts->durable)) {
 		struct draft *draft = STAILQ_FIRST(&drafts->durable);

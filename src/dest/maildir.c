@@ -84,11 +84,21 @@ static int failed(const struct maildir *maildir, const char *what, const char *p
 
 /* -- writing -- */
 
+static int maildir_begin(struct dest *dest, struct delivery *delivery, struct error *err)
+{
+	return drafts_begin(&maildir_of(dest)->drafts, delivery, err);
+}
+
+static int maildir_feed(struct dest *dest, struct delivery *delivery, struct error *err)
+{
+	return drafts_feed(&maildir_of(dest)->drafts, delivery, err);
+}
+
 static int maildir_prepare(struct dest *dest, struct delivery *delivery, struct error *err)
 {
 	struct maildir *maildir = maildir_of(dest);
 
-	make_name(maildir, delivery, delivery->haul->message->hash, delivery->name, sizeof(delivery->name));
+	make_name(maildir, delivery, delivery->message->hash, delivery->name, sizeof(delivery->name));
 	return drafts_add(&maildir->drafts, delivery, err);
 }
 
@@ -101,6 +111,10 @@ static void maildir_discard(struct dest *dest, struct delivery *delivery)
 {
 	struct maildir *maildir = maildir_of(dest);
 
+	if (delivery->begun) {
+		drafts_give_up(&maildir->drafts);
+		return;
+	}
 	/* Once an intent is out, only NAME in tmp/ tells that it was not carried out: then it stays, to be replaced or to grow stale. */
 	drafts_forget(&maildir->drafts, delivery->name, delivery->haul->stage < HAUL_INTENDED);
 }
@@ -150,7 +164,7 @@ static int deliver(const struct maildir *maildir, const char *name, struct error
 /* What was delivered before the state was lost is there under an older name. */
 static int deliver_once(struct maildir *maildir, const struct delivery *delivery, struct error *err)
 {
-	int found = adoption_take(&maildir->adoption, maildir->context.new_fd, maildir->context.cur_fd, delivery->haul->message->hash);
+	int found = adoption_take(&maildir->adoption, maildir->context.new_fd, maildir->context.cur_fd, delivery->message->hash);
 
 	if (found < 0)
 		return failed(maildir, "search", "{new,cur}", err);
@@ -352,6 +366,8 @@ struct dest *maildir_new(const struct dest_context *context)
 		.name = "maildir",
 		.certain = true,
 		.open = maildir_open,
+		.begin = maildir_begin,
+		.feed = maildir_feed,
 		.prepare = maildir_prepare,
 		.sync = maildir_sync,
 		.discard = maildir_discard,

@@ -1,11 +1,9 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -18,22 +16,20 @@
 #include "channel/channel.h"
 #include "channel/wait.h"
 #include "dest/dest.h"
-#include "dest/local.h"
+#include "dest/mda-input.h"
 #include "mail/address.h"
 #include "mail/message.h"
 
 #define MDA_TIMEOUT_S 600
-#define STDIN_MEMORY_MAX (1024 * 1024) /* above this the program reads from a file in the state directory */
 #define STDERR_KEPT 1024
 #define LEAVE_NS INT64_C(3000000000)
 #define STDERR_MAX (1024 * 1024) /* who says more is cut off */
-
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 struct mda {
 	struct dest dest;
 	struct dest_context context;
 	struct delivery_queue settled;
+	struct mda_input input;
 };
 
 /* What a program left behind. */
@@ -66,34 +62,27 @@ static void settle(struct mda *mda, struct delivery *delivery, enum verdict verd
 	STAILQ_INSERT_TAIL(&mda->settled, delivery, next);
 }
 
-/* -- what the program reads -- */
+/* -- while its message arrives -- */
 
-/* Never a pipe: a program cannot tell a complete message from one whose writer died, and files half of it. */
-static int make_stdin(const struct mda *mda, const struct delivery *delivery, struct error *err)
+static int mda_begin(struct dest *dest, struct delivery *delivery, struct error *err)
 {
-	bool small = delivery->prepend_len + delivery->haul->message->size <= STDIN_MEMORY_MAX;
-	struct record request = {.kind = REC_WANT_FILE}, answer;
-	int fd = -1;
+	return mda_input_begin(&mda_of(dest)->input, delivery, err);
+}
 
-	if (small)
-		fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	else if (channel_call(mda->context.channel, &request, NULL, 0, REC_FILE, &answer, &fd, 1, err) < 0)
-		return -1;
-	if (fd < 0)
-		return error_errno(err, SCOPE_DESTINATION, "destination %s: cannot make a file for the message", mda->context.config->name);
-	if (local_write(fd, delivery, "the file that the program reads", err) < 0)
-		return fs_close(fd);
-	if (lseek(fd, 0, SEEK_SET) < 0 || (small && fcntl(fd, F_ADD_SEALS, SEALS) < 0)) {
-		error_errno(err, SCOPE_DESTINATION, "destination %s: cannot complete the file for the message", mda->context.config->name);
-		return fs_close(fd);
-	}
-	return fd;
+static int mda_feed(struct dest *dest, struct delivery *delivery, struct error *err)
+{
+	return mda_input_feed(&mda_of(dest)->input, delivery, err);
+}
+
+static void mda_discard(struct dest *dest, struct delivery *delivery)
+{
+	mda_input_discard(&mda_of(dest)->input, delivery);
 }
 
 /* -- the program -- */
 
 /* The read end of its stderr. -1: it was not started. */
-static int start(const struct mda *mda, const struct delivery *delivery, struct error *err)
+static int start(struct mda *mda, const struct delivery *delivery, struct error *err)
 {
 	struct record request = {.kind = REC_RUN, .index = mda->context.index}, answer;
 	size_t sender_len = strlen(delivery->sender) + 1, recipient_len = strlen(delivery->recipient) + 1;
@@ -103,7 +92,7 @@ static int start(const struct mda *mda, const struct delivery *delivery, struct 
 	memcpy(text, delivery->sender, sender_len);
 	memcpy(text + sender_len, delivery->recipient, recipient_len);
 	record_set_text(&request, text, sender_len + recipient_len);
-	stdin_fd = make_stdin(mda, delivery, err);
+	stdin_fd = mda_input_make(&mda->input, delivery, err);
 	if (stdin_fd < 0)
 		return -1;
 	result = channel_call(mda->context.channel, &request, &stdin_fd, 1, REC_STARTED, &answer, &stderr_fd, 1, err);
@@ -268,6 +257,7 @@ static int mda_offer(struct dest *dest, struct delivery *delivery, const struct 
 
 	(void)next;
 	if (!addresses_are_valid(mda, delivery, &refusal)) {
+		mda_input_discard(&mda->input, delivery);
 		settle(mda, delivery, VERDICT_REFUSED, &refusal);
 		return 0;
 	}
@@ -332,6 +322,7 @@ static void mda_free(struct dest *dest)
 {
 	struct mda *mda = mda_of(dest);
 
+	mda_input_discard(&mda->input, mda->input.begun);
 	secret_free(mda->context.secret);
 	free(mda);
 }
@@ -341,6 +332,9 @@ struct dest *mda_new(const struct dest_context *context)
 	static const struct dest_ops ops = {
 		.name = "mda",
 		.open = mda_open,
+		.begin = mda_begin,
+		.feed = mda_feed,
+		.discard = mda_discard,
 		.offer = mda_offer,
 		.has_room = mda_has_room,
 		.verdicts = mda_verdicts,
@@ -352,6 +346,7 @@ struct dest *mda_new(const struct dest_context *context)
 
 	mda->dest.ops = &ops;
 	mda->context = *context;
+	mda->input = (struct mda_input){.channel = context->channel, .destination = context->config->name};
 	STAILQ_INIT(&mda->settled);
 	return &mda->dest;
 }

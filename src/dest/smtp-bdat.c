@@ -42,7 +42,7 @@ void smtp_bdat_vet(struct smtp *smtp, enum smtp_step step)
 bool smtp_bdat_suits(const struct smtp *smtp, const struct delivery *delivery)
 {
 	return smtp_bdat_size(smtp) != 0 && smtp->codes == CODES_VETTED && !delivery->retracted &&
-	       delivery->prepend_len + delivery->haul->message->size <= CHUNK_MAX;
+	       delivery->prepend_len + delivery->message->size <= CHUNK_MAX;
 }
 
 bool smtp_bdat_has_room(const struct smtp *smtp)
@@ -74,7 +74,7 @@ static int encode_message(struct str *out, const struct delivery *delivery, stru
 		const char *bytes;
 		size_t len;
 
-		if (spool_read(delivery->haul->message->spool, offset, &bytes, &len, err) < 0)
+		if (spool_read(delivery->message->spool, offset, &bytes, &len, err) < 0)
 			return -1;
 		if (len == 0)
 			break;

@@ -80,56 +80,86 @@ static enum body_result push(struct smtp_session *session, struct error *err)
 	return BODY_LOST;
 }
 
-static enum body_result add_encoded(struct smtp_session *session, struct smtp_encoder *encoder, const char *bytes, size_t len, struct error *err)
+static void add_encoded(struct smtp_session *session, struct smtp_body *body, const char *bytes, size_t len)
 {
 	while (len != 0) {
 		char out[SMTP_ENCODED_MAX(PIECE_BYTES)];
 		size_t piece = len < PIECE_BYTES ? len : PIECE_BYTES;
 
-		if (wire_unsent(session->dest.wire) >= FLIGHT_BYTES) {
-			enum body_result result = push(session, err);
-
-			if (result != BODY_SENT)
-				return result;
-		}
-		wire_add_data(session->dest.wire, out, smtp_encode(encoder, bytes, piece, out));
+		wire_add_data(session->dest.wire, out, smtp_encode(&body->encoder, bytes, piece, out));
 		bytes += piece;
 		len -= piece;
 	}
-	return BODY_SENT;
 }
 
-static enum body_result add_message(struct smtp_session *session, struct smtp_encoder *encoder, const struct delivery *delivery, struct error *err)
+/* Gathers what is next of the message. 1: some; 0: there is no more; -1: our disk. */
+static int add_some(struct smtp_session *session, struct smtp_body *body, struct error *err)
 {
-	struct spool *spool = delivery->haul->message->spool;
-	enum body_result result = add_encoded(session, encoder, delivery->prepend, delivery->prepend_len, err);
+	const char *bytes;
+	size_t len;
 
-	for (uint64_t offset = 0; result == BODY_SENT;) {
-		const char *bytes;
-		size_t len;
+	if (spool_read(body->delivery->message->spool, body->offset, &bytes, &len, err) < 0)
+		return -1;
+	if (len > FLIGHT_BYTES)
+		len = FLIGHT_BYTES;
+	add_encoded(session, body, bytes, len);
+	body->offset += len;
+	return len != 0;
+}
 
-		if (spool_read(spool, offset, &bytes, &len, err) < 0)
+void smtp_body_begin(struct smtp_session *session, struct smtp_body *body, const struct delivery *delivery)
+{
+	*body = (struct smtp_body){.delivery = delivery};
+	smtp_encoder_init(&body->encoder, true);
+	add_encoded(session, body, delivery->prepend, delivery->prepend_len);
+}
+
+enum body_result smtp_body_feed(struct smtp_session *session, struct smtp_body *body, struct error *err)
+{
+	struct wire *wire = session->dest.wire;
+	enum body_result result;
+	int more = 1;
+
+	wire_set_deadline(wire, DEADLINE_NEVER);
+	do {
+		result = listen_in(session, err);
+		if (result != BODY_SENT)
+			return result;
+		if (wire_flush_some(wire, err) < 0) {
+			smtp_session_blame(session, err);
 			return BODY_LOST;
-		if (len == 0)
-			break;
-		result = add_encoded(session, encoder, bytes, len, err);
-		offset += len;
+		}
+		if (wire_unsent(wire) < FLIGHT_BYTES)
+			more = add_some(session, body, err);
+	} while (more > 0 && wire_unsent(wire) < FLIGHT_BYTES);
+	return more < 0 ? BODY_LOST : BODY_SENT;
+}
+
+static enum body_result add_rest(struct smtp_session *session, struct smtp_body *body, struct error *err)
+{
+	enum body_result result = BODY_SENT;
+	int more = 1;
+
+	while (result == BODY_SENT && more != 0) {
+		if (wire_unsent(session->dest.wire) >= FLIGHT_BYTES)
+			result = push(session, err);
+		else
+			more = add_some(session, body, err);
+		if (more < 0)
+			result = BODY_LOST;
 	}
 	return result;
 }
 
-enum body_result smtp_body_send(struct smtp_session *session, const struct delivery *delivery, const char *tail, size_t tail_len, struct error *err)
+enum body_result smtp_body_send(struct smtp_session *session, struct smtp_body *body, const char *tail, size_t tail_len, struct error *err)
 {
 	struct wire *wire = session->dest.wire;
-	struct smtp_encoder encoder;
-	enum body_result result;
+	enum body_result result = add_rest(session, body, err);
 	char end[8];
 
-	smtp_encoder_init(&encoder, true);
-	result = add_message(session, &encoder, delivery, err);
 	if (result != BODY_SENT)
 		return result;
-	wire_add_data(wire, end, smtp_encode_end(&encoder, end));
+	wire_add_data(wire, end, smtp_encode_end(&body->encoder, end));
 	/* The last bytes of the message, the dot and the tail leave in one write: a dot of its own would cost a round trip (Nagle), and a connection that breaks
 	 * between the two a duplicate. */
 	wire_add(wire, ".\r\n", 3);

@@ -58,6 +58,14 @@ static int take_step(struct smtp *smtp, enum smtp_step step, const struct delive
 	return step_reply(smtp, step, err);
 }
 
+static int send_flight(struct smtp *smtp, const struct delivery *delivery, struct error *err)
+{
+	struct str flight = {0};
+
+	smtp_envelope_add_all(&smtp->session, &flight, delivery);
+	return write_text(smtp, &flight, err);
+}
+
 /* 1: the server waits for the message. 0: refused, settled. -1: the connection is of no more use. */
 static int agree_envelope(struct smtp *smtp, struct delivery *delivery, struct error *err)
 {
@@ -67,11 +75,8 @@ static int agree_envelope(struct smtp *smtp, struct delivery *delivery, struct e
 
 	smtp->envelope = NULL;
 	if (!ahead && may_pipeline(smtp)) {
-		struct str flight = {0};
-
-		smtp_envelope_add_all(&smtp->session, &flight, delivery);
 		asked_ns = clock_monotonic_ns();
-		if (write_text(smtp, &flight, err) < 0)
+		if (send_flight(smtp, delivery, err) < 0)
 			return -1;
 		ahead = true;
 	}
@@ -150,9 +155,12 @@ static int send_message(struct smtp *smtp, struct delivery *delivery, const stru
 	struct str tail = {0};
 	enum body_result result;
 
+	if (smtp->body.delivery == NULL)
+		smtp_body_begin(&smtp->session, &smtp->body, delivery);
 	if (next != NULL && may_announce(smtp) && smtp_envelope_check(&smtp->session, next, NULL) == 0)
 		smtp_envelope_add_all(&smtp->session, &tail, next);
-	result = smtp_body_send(&smtp->session, delivery, str_text(&tail), tail.len, err);
+	result = smtp_body_send(&smtp->session, &smtp->body, str_text(&tail), tail.len, err);
+	smtp->body.delivery = NULL;
 	if (result == BODY_SENT) {
 		smtp->awaiting = delivery;
 		smtp->answer_by = smtp_session_deadline(&smtp->session, SMTP_DOT_S);
@@ -178,9 +186,42 @@ static int send_message(struct smtp *smtp, struct delivery *delivery, const stru
 
 int smtp_data_offer(struct smtp *smtp, struct delivery *delivery, const struct delivery *next, struct error *err)
 {
-	int agreed = agree_envelope(smtp, delivery, err);
+	int agreed = smtp->body.delivery != NULL ? 1 : agree_envelope(smtp, delivery, err);
 
 	if (agreed < 0)
 		return smtp_lose(smtp, delivery, err);
 	return agreed == 0 ? 0 : send_message(smtp, delivery, next, err);
+}
+
+/* -- a message that is still arriving -- */
+
+/* Whatever the server has against it, it says once more when the message is offered: nothing is judged here, and no refusal counted twice. */
+int smtp_data_begin(struct smtp *smtp, const struct delivery *delivery, struct error *err)
+{
+	bool ahead = may_pipeline(smtp);
+	int got = 1;
+
+	if (ahead && send_flight(smtp, delivery, err) < 0)
+		return -1;
+	for (enum smtp_step step = SMTP_MAIL; step <= SMTP_DATA && got > 0; step++)
+		got = take_step(smtp, step, delivery, ahead, err);
+	if (got == 0)
+		return smtp_session_refused(&smtp->session, ERR_TEMP, SCOPE_MESSAGE, "does not wait for the message", err);
+	if (got < 0)
+		return -1;
+	smtp_body_begin(&smtp->session, &smtp->body, delivery);
+	smtp->body.promised = smtp->session.extensions.size_max != 0 ? smtp_envelope_size(delivery) : UINT64_MAX;
+	return 0;
+}
+
+int smtp_data_feed(struct smtp *smtp, struct error *err)
+{
+	switch (smtp_body_feed(&smtp->session, &smtp->body, err)) {
+	case BODY_SENT:
+		return 0;
+	case BODY_REFUSED:
+		return smtp_session_refused(&smtp->session, ERR_TEMP, SCOPE_MESSAGE, "does not want the rest of the message", err);
+	default:
+		return -1;
+	}
 }

@@ -7,9 +7,18 @@
 #include "mail/address.h"
 #include "mail/message.h"
 
-static uint64_t size_of(const struct delivery *delivery)
+uint64_t smtp_envelope_size(const struct delivery *delivery)
 {
-	return delivery->prepend_len + delivery->haul->message->size;
+	const struct message *message = delivery->message;
+	bool hint = !message_is_complete(message) && delivery->haul->announced > message->size;
+
+	return delivery->prepend_len + (hint ? delivery->haul->announced : message->size);
+}
+
+/* One that is still arriving may be. */
+static bool is_eight_bit(const struct message *message)
+{
+	return message->eight_bit || !message_is_complete(message);
 }
 
 static bool is_international(const struct delivery *delivery)
@@ -28,9 +37,9 @@ int smtp_envelope_check(const struct smtp_session *session, const struct deliver
 		return error_set(err, ERR_REFUSED, SCOPE_MESSAGE, "destination %s: the recipient is not a valid address; correct recipient:", name);
 	if (is_international(delivery) && !offered->smtputf8)
 		return error_set(err, ERR_REFUSED, SCOPE_MESSAGE, "destination %s takes no addresses beyond ASCII (it lacks SMTPUTF8)", name);
-	if (offered->size_max != 0 && size_of(delivery) > offered->size_max)
+	if (offered->size_max != 0 && smtp_envelope_size(delivery) > offered->size_max)
 		return error_set(err, ERR_REFUSED, SCOPE_MESSAGE, "destination %s takes at most %" PRIu64 " bytes, the message has %" PRIu64, name,
-			offered->size_max, size_of(delivery));
+			offered->size_max, smtp_envelope_size(delivery));
 	return 0;
 }
 
@@ -42,8 +51,8 @@ void smtp_envelope_add(const struct smtp_session *session, struct str *out, enum
 	case SMTP_MAIL:
 		str_addf(out, "MAIL FROM:<%s>", delivery->sender);
 		if (offered->size_max != 0)
-			str_addf(out, " SIZE=%" PRIu64, size_of(delivery));
-		if (offered->eight_bit_mime && delivery->haul->message->eight_bit)
+			str_addf(out, " SIZE=%" PRIu64, smtp_envelope_size(delivery));
+		if (offered->eight_bit_mime && is_eight_bit(delivery->message))
 			str_add_text(out, " BODY=8BITMIME");
 		if (offered->smtputf8 && (delivery->needs_smtputf8 || is_international(delivery)))
 			str_add_text(out, " SMTPUTF8");

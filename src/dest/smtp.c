@@ -84,6 +84,7 @@ void smtp_drop(struct smtp *smtp, const struct error *why)
 	}
 	smtp->awaiting = NULL;
 	smtp->envelope = NULL;
+	smtp->body.delivery = NULL;
 	smtp->reset = smtp->spent = false;
 	smtp->transactions = smtp->taken = 0;
 	smtp->codes = 0;
@@ -151,7 +152,7 @@ static int smtp_verdicts(struct dest *dest, struct delivery **ret_delivery, stru
 		smtp_bdat_poll(smtp);
 	else if (smtp->awaiting != NULL)
 		smtp_data_take(smtp, false);
-	else if (smtp->envelope == NULL)
+	else if (smtp->envelope == NULL && smtp->body.delivery == NULL)
 		drop_if_stale(smtp);
 	if (!STAILQ_EMPTY(&smtp->settled)) {
 		*ret_delivery = STAILQ_FIRST(&smtp->settled);
@@ -208,11 +209,15 @@ static void smtp_discard(struct dest *dest, struct delivery *delivery)
 
 	if (smtp->envelope == delivery)
 		smtp->envelope = &nobody;
+	if (smtp->body.delivery == delivery)
+		smtp_drop(smtp, NULL); /* RFC 5321 4.1.1.4: only a dot ends a message, and without one there is none */
 }
 
 /* A connection that is ready for this delivery's envelope, or has it already. */
 static int make_ready(struct smtp *smtp, const struct delivery *delivery, struct error *err)
 {
+	if (smtp->body.delivery != NULL)
+		smtp_drop(smtp, NULL); /* half a message is out, and another one goes first */
 	if (make_room(smtp, delivery, err) < 0)
 		return -1;
 	if (smtp->envelope != NULL && smtp->envelope != delivery)
@@ -229,11 +234,40 @@ static int make_ready(struct smtp *smtp, const struct delivery *delivery, struct
 	return smtp->reset ? reset(smtp, err) : 0;
 }
 
+static int smtp_begin(struct dest *dest, struct delivery *delivery, struct error *err)
+{
+	struct smtp *smtp = smtp_of(dest);
+
+	if (make_ready(smtp, delivery, err) < 0 || smtp_envelope_check(&smtp->session, delivery, err) < 0)
+		return -1;
+	smtp->transactions++;
+	if (smtp_data_begin(smtp, delivery, err) == 0)
+		return 0;
+	smtp_drop(smtp, NULL);
+	return -1;
+}
+
+static int smtp_feed(struct dest *dest, struct delivery *delivery, struct error *err)
+{
+	struct smtp *smtp = smtp_of(dest);
+
+	if (smtp->body.delivery != delivery)
+		return error_set(err, ERR_TEMP, SCOPE_MESSAGE, "another message went first");
+	if (smtp_data_feed(smtp, err) == 0)
+		return 0;
+	smtp_drop(smtp, NULL);
+	return -1;
+}
+
 static int smtp_offer(struct dest *dest, struct delivery *delivery, const struct delivery *next, struct error *err)
 {
 	struct smtp *smtp = smtp_of(dest);
 	struct error refusal;
 
+	if (smtp->body.delivery == delivery && smtp_envelope_size(delivery) > smtp->body.promised)
+		smtp_drop(smtp, NULL); /* RFC 1870 6.3: it may be refused for that, as it would not be with the right size */
+	if (smtp->body.delivery == delivery)
+		return smtp_data_offer(smtp, delivery, next, err);
 	if (make_ready(smtp, delivery, err) < 0)
 		return smtp_lose(smtp, delivery, err);
 	if (smtp->envelope == NULL && smtp_envelope_check(&smtp->session, delivery, &refusal) < 0) {
@@ -290,7 +324,7 @@ static int smtp_close(struct dest *dest, struct error *err)
 
 	(void)err;
 	/* Never behind a dot or an envelope: its answer could be taken for theirs, and the server would take QUIT for the message. */
-	if (smtp->window.count == 0 && smtp->awaiting == NULL && smtp->envelope == NULL)
+	if (smtp->window.count == 0 && smtp->awaiting == NULL && smtp->envelope == NULL && smtp->body.delivery == NULL)
 		smtp_session_quit(&smtp->session);
 	smtp_drop(smtp, NULL);
 	return 0;
@@ -310,6 +344,8 @@ struct dest *smtp_new(const struct dest_context *context)
 	static const struct dest_ops ops = {
 		.name = "smtp",
 		.open = smtp_open,
+		.begin = smtp_begin,
+		.feed = smtp_feed,
 		.discard = smtp_discard,
 		.has_room = smtp_has_room,
 		.offer = smtp_offer,

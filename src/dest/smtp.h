@@ -10,9 +10,18 @@
 
 #include "dest/smtp-session.h"
 #include "dest/smtp-window.h"
+#include "mail/lines.h"
 #include "policy/refusal.h"
 
 struct str;
+
+/* A message on its way by DATA. */
+struct smtp_body {
+	const struct delivery *delivery; /* NULL: none is */
+	struct smtp_encoder encoder;
+	uint64_t offset;   /* bytes of the message that were taken */
+	uint64_t promised; /* of the delivery at most, when it was begun */
+};
 
 struct smtp {
 	struct smtp_session session;
@@ -24,6 +33,7 @@ struct smtp {
 	bool spent;                                 /* it wants to see a new connection */
 	struct smtp_window window;
 	const struct delivery *envelope; /* its MAIL, RCPT and DATA are out, and unanswered */
+	struct smtp_body body;           /* its envelope was accepted, and its dot is not out */
 	bool reset;                      /* the server still holds a refused envelope: RSET goes first */
 	struct delivery *awaiting;       /* its dot is out */
 	struct deadline answer_by;       /* the answer to that dot, or to what is out first in the window */
@@ -50,6 +60,9 @@ int smtp_lose(struct smtp *smtp, struct delivery *delivery, const struct error *
 
 /* smtp-data.c: one message, once nothing is without answer; waits for its envelope to be agreed. As dest_ops.offer. */
 int smtp_data_offer(struct smtp *smtp, struct delivery *delivery, const struct delivery *next, struct error *err);
+/* The same while the message arrives, but for its dot. -1: the connection is of no more use. */
+int smtp_data_begin(struct smtp *smtp, const struct delivery *delivery, struct error *err);
+int smtp_data_feed(struct smtp *smtp, struct error *err);
 /* The answer to the dot that is out, if it has come, or when it comes. */
 void smtp_data_take(struct smtp *smtp, bool wait);
 
@@ -72,6 +85,8 @@ void smtp_bdat_drain(struct smtp *smtp);     /* until nothing is out */
 
 /* What this server is known not to take need not be sent; an address that could end its command must not be. -1: ERR_REFUSED, SCOPE_MESSAGE. */
 int smtp_envelope_check(const struct smtp_session *session, const struct delivery *delivery, struct error *err);
+/* Bytes; of a message that is still arriving, going by what the source has announced. */
+uint64_t smtp_envelope_size(const struct delivery *delivery);
 /* SMTP_MAIL, SMTP_RCPT or SMTP_DATA, with the parameters that were offered and make sense, and its CRLF. RFC 5321, 1870, 6152, 6531, 3461. */
 void smtp_envelope_add(const struct smtp_session *session, struct str *out, enum smtp_step step, const struct delivery *delivery);
 void smtp_envelope_add_all(const struct smtp_session *session, struct str *out, const struct delivery *delivery);
@@ -83,7 +98,11 @@ enum body_result {
 	BODY_IN_DOUBT, /* the connection broke over the dot */
 };
 
-/* Our header fields, the message and the final dot; behind it what tail holds (the next envelope, or nothing), in the same write. */
-enum body_result smtp_body_send(struct smtp_session *session, const struct delivery *delivery, const char *tail, size_t tail_len, struct error *err);
+/* The server waits for this message: our header fields, gathered. */
+void smtp_body_begin(struct smtp_session *session, struct smtp_body *body, const struct delivery *delivery);
+/* What has arrived of it, as far as the socket takes it now. BODY_SENT: and the server has said nothing. */
+enum body_result smtp_body_feed(struct smtp_session *session, struct smtp_body *body, struct error *err);
+/* It is complete: the rest of it and the final dot; behind it what tail holds (the next envelope, or nothing), in the same write. */
+enum body_result smtp_body_send(struct smtp_session *session, struct smtp_body *body, const char *tail, size_t tail_len, struct error *err);
 
 #endif

@@ -18,10 +18,12 @@ enum haul_stage { HAUL_PLANNED, HAUL_REQUESTED, HAUL_SPOOLED, HAUL_INTENDED, HAU
 struct delivery {
 	STAILQ_ENTRY(delivery) next; /* in an outlet's queue, then in the destination's own of what it was offered */
 	struct haul *haul;
+	const struct message *message; /* the haul's; while that arrives, the source's */
 	unsigned target;
 	const char *recipient; /* borrowed from the job; "" for a Maildir */
 	const char *sender;    /* borrowed; "" is the null sender */
 	bool needs_smtputf8;
+	bool begun;           /* while its message arrived, and good as far as it went */
 	bool retracted;       /* offered once before in this session, and taken back: goes alone now, and not a third time */
 	char name[160];       /* Maildir: of its file; made by prepare */
 	bool doubtful;        /* an earlier intent has no outcome: resolve, or deliver again under the same id */

@@ -132,6 +132,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(syncfs),
 	SCMP_SYS(ftruncate),
 	SCMP_SYS(fallocate),
+	SCMP_SYS(sync_file_range),
 	SCMP_SYS(memfd_create),
 	SCMP_SYS(dup),
 	SCMP_SYS(utimensat),

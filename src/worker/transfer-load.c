@@ -74,6 +74,7 @@ static bool prepare_delivery(struct transfer *transfer, struct haul *haul, struc
 
 	*delivery = (struct delivery){
 		.haul = haul,
+		.message = haul->message,
 		.target = target,
 		.recipient = job->targets[target].recipient,
 		.sender = envelope_sender(job->mailbox, outlet->config, haul->message),

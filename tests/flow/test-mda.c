@@ -225,6 +225,41 @@ static void large_messages_come_from_a_file(void **state)
 	str_done(&expected);
 }
 
+static void what_was_begun_is_read_when_it_is_complete(void **state)
+{
+	struct delivery *delivery = delivery_arriving(100, "", "anna"), *other = message();
+	struct bench bench;
+
+	(void)state;
+	bench_start(&bench, "cat", NO_TROUBLE);
+	delivery_arrives(delivery, "Subject: x\r", 11);
+	assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), 0);
+	assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), 0);
+	delivery_arrives(delivery, "\n\r\nhello\r\n", 10);
+	delivery_has_arrived(delivery);
+	assert_int_equal(offer(&bench, delivery), 0);
+	assert_int_equal(delivery->verdict, VERDICT_ACCEPTED);
+	expect_output(&bench, MESSAGE_LOCAL, strlen(MESSAGE_LOCAL));
+	delivery_free(delivery);
+
+	/* Given up: the next one is not mistaken for it. */
+	delivery = delivery_arriving(100, "", "anna");
+	delivery_arrives(delivery, "Subject: y\r\n", 12);
+	assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), 0);
+	assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), 0);
+	dest_discard(bench.dest, delivery);
+	assert_int_equal(ftruncate(bench.out_fd, 0), 0);
+	assert_int_equal(offer(&bench, other), 0);
+	assert_int_equal(other->verdict, VERDICT_ACCEPTED);
+	bench_end(&bench);
+
+	bench_start(&bench, "cat", NO_FILE);
+	assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), -1);
+	bench_end(&bench);
+	delivery_free(delivery);
+	delivery_free(other);
+}
+
 static void every_end_has_its_meaning(void **state)
 {
 	static const struct {
@@ -386,6 +421,7 @@ int main(void)
 		cmocka_unit_test(the_program_reads_the_whole_message),
 		cmocka_unit_test(the_program_cannot_change_what_it_reads),
 		cmocka_unit_test(large_messages_come_from_a_file),
+		cmocka_unit_test(what_was_begun_is_read_when_it_is_complete),
 		cmocka_unit_test(every_end_has_its_meaning),
 		cmocka_unit_test(talkative_programs_are_cut_off),
 		cmocka_unit_test(slow_programs_are_stopped_with_their_children),

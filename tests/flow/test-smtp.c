@@ -494,6 +494,151 @@ static void a_server_that_went_to_sleep_is_woken(void **state)
 	}
 }
 
+/* -- while the message arrives -- */
+
+#define ARRIVING_MAIL "MAIL FROM:<" BEN "> SIZE=1018 BODY=8BITMIME\r\nRCPT TO:<" ANNA "> NOTIFY=NEVER\r\nDATA\r\n"
+
+static void goes_on_where_it_was_begun(void **state)
+{
+	static const struct step pipelined[] = {PLAY(greet), GET(ARRIVING_MAIL), QUIET, PLAY(agreed), GET(DELIVERY_PREPEND "Subject: x\r\n"),
+		GET("\r\n..hel"), GET("lo\r\n.\r\n"), QUIET, S("250 2.0.0 queued as 17"), PLAY(quit), END};
+	static const struct step in_steps[] = {PLAY(greet_plain), PLAY(envelope_in_steps), GET(DELIVERY_PREPEND "Subject: x\r\n"), GET("\r\n..hel"),
+		GET("lo\r\n.\r\n"), QUIET, S("250 2.0.0 queued as 17"), PLAY(quit), END};
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct delivery *delivery = delivery_arriving(1000, BEN, ANNA);
+		struct bench bench;
+
+		bench_start(&bench, DEST_SMTP, i % 2 == 0 ? PEER_WHOLE : PEER_BY_BYTE, i < 2 ? pipelined : in_steps, NULL);
+		assert_int_equal(dest_open(bench.dest, &bench.err), 0);
+		delivery_arrives(delivery, "Subject: x\r\n", 12);
+		assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), 0);
+		assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), 0);
+		assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), 0); /* nothing new */
+		delivery_arrives(delivery, "\r\n.hel", 6);
+		assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), 0);
+		delivery_arrives(delivery, "lo\r\n", 4);
+		delivery_has_arrived(delivery);
+		assert_int_equal(dest_offer(bench.dest, delivery, NULL, &bench.err), 0);
+		expect_verdict(&bench, delivery, VERDICT_ACCEPTED);
+		assert_string_equal(delivery->reply, "250 2.0.0 queued as 17");
+		bench_end(&bench);
+		delivery_free(delivery);
+	}
+}
+
+/* Whoever says no to what was begun is asked again, over another connection, when the message is there: only that counts. */
+static void what_cannot_be_begun_is_offered_later(void **state)
+{
+	static const struct step no_recipient[] = {PLAY(greet), PLAY(flight), RAW("250 ok\r\n550 unknown\r\n554 no\r\n"), SILENCE, END};
+	static const struct step odd[] = {PLAY(greet), PLAY(flight), RAW("250 ok\r\n550 unknown\r\n354 go\r\n"), SILENCE, END};
+	static const struct step in_steps[] = {
+		PLAY(greet_plain), C("MAIL FROM:<" BEN ">"), QUIET, S("250 ok"), C("RCPT TO:<" ANNA ">"), QUIET, S("550 unknown"), SILENCE, END};
+	static const struct step no_data[] = {PLAY(greet), PLAY(flight), S("250 ok"), S("250 ok"), S("451 no room"), SILENCE, END};
+	static const struct step leaving[] = {PLAY(greet), PLAY(flight), S("421 bye"), SILENCE, END};
+	static const struct step gone[] = {PLAY(greet), PLAY(flight), CLOSE, END};
+	static const struct step takes[] = {
+		PLAY(greet_plain), PLAY(envelope_in_steps), GET(DELIVERY_PREPEND "x\r\n.\r\n"), S("250 taken"), PLAY(quit), END};
+	static const struct step *const scripts[] = {no_recipient, odd, in_steps, no_data, leaving, gone};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+		struct delivery *delivery = delivery_arriving(1000, BEN, ANNA), *got;
+		struct bench bench;
+
+		bench_start(&bench, DEST_SMTP, PEER_WHOLE, scripts[i], takes);
+		assert_int_equal(dest_open(bench.dest, &bench.err), 0);
+		delivery_arrives(delivery, "x\r\n", 3);
+		assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), -1);
+		assert_null(bench.dest->wire);
+		assert_int_equal(dest_verdicts(bench.dest, &got, &bench.err), 0);
+		delivery_has_arrived(delivery);
+		assert_int_equal(dest_offer(bench.dest, delivery, NULL, &bench.err), 0);
+		expect_verdict(&bench, delivery, VERDICT_ACCEPTED);
+		bench_end(&bench);
+		delivery_free(delivery);
+	}
+}
+
+static void what_was_begun_gets_no_dot_unless_it_is_offered(void **state)
+{
+	static const struct step unheard[] = {PLAY(greet), PLAY(envelope), GET(DELIVERY_PREPEND "x\r\n"), SILENCE, END};
+	static const struct step refused[] = {PLAY(greet), PLAY(flight), RAW("250 ok\r\n250 ok\r\n354 go\r\n552 too big\r\n"), SILENCE, END};
+	static const struct step *const scripts[] = {unheard, refused};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+		struct delivery *delivery = delivery_arriving(1000, BEN, ANNA), *got;
+		struct bench bench;
+
+		bench_start(&bench, DEST_SMTP, PEER_WHOLE, scripts[i], NULL);
+		assert_int_equal(dest_open(bench.dest, &bench.err), 0);
+		delivery_arrives(delivery, "x\r\n", 3);
+		assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), 0);
+		if (scripts[i] == refused) {
+			assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), -1);
+		} else {
+			assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), 0);
+			dest_discard(bench.dest, delivery);
+		}
+		assert_null(bench.dest->wire);
+		assert_int_equal(dest_verdicts(bench.dest, &got, &bench.err), 0);
+		bench_end(&bench);
+		delivery_free(delivery);
+	}
+}
+
+/* It would go out in the middle of the one that was begun; that one is sent anew. */
+static void another_message_may_go_first(void **state)
+{
+	static const struct step first[] = {PLAY(greet), PLAY(envelope), GET(DELIVERY_PREPEND "x\r\n"), SILENCE, END};
+	static const struct step second[] = {PLAY(greet), PLAY(envelope), PLAY(message), S("250 ok"), PLAY(envelope),
+		GET(DELIVERY_PREPEND "x\r\n.\r\n"), S("250 ok"), PLAY(quit), END};
+	struct delivery *begun = delivery_arriving(1000, BEN, ANNA), *other = letter();
+	struct bench bench;
+
+	(void)state;
+	bench_start(&bench, DEST_SMTP, PEER_WHOLE, first, second);
+	assert_int_equal(dest_open(bench.dest, &bench.err), 0);
+	delivery_arrives(begun, "x\r\n", 3);
+	assert_int_equal(dest_begin(bench.dest, begun, &bench.err), 0);
+	assert_int_equal(dest_feed(bench.dest, begun, &bench.err), 0);
+	assert_int_equal(dest_offer(bench.dest, other, NULL, &bench.err), 0);
+	expect_verdict(&bench, other, VERDICT_ACCEPTED);
+	assert_int_equal(dest_feed(bench.dest, begun, &bench.err), -1);
+	delivery_has_arrived(begun);
+	assert_int_equal(dest_offer(bench.dest, begun, NULL, &bench.err), 0);
+	expect_verdict(&bench, begun, VERDICT_ACCEPTED);
+	bench_end(&bench);
+	delivery_free(begun);
+	delivery_free(other);
+}
+
+/* RFC 1870 6.3: what is larger than MAIL said may be refused for that. */
+static void what_is_larger_than_announced_is_sent_anew(void **state)
+{
+	static const struct step first[] = {PLAY(greet), C("MAIL FROM:<" BEN "> SIZE=28*"), C("RCPT TO:<" ANNA ">*"), C("DATA"), PLAY(agreed),
+		GET(DELIVERY_PREPEND "x\r\n"), SILENCE, END};
+	static const struct step second[] = {PLAY(greet), C("MAIL FROM:<" BEN "> SIZE=38"), C("RCPT TO:<" ANNA ">*"), C("DATA"), PLAY(agreed),
+		GET(DELIVERY_PREPEND "x\r\nand a long line\r\n.\r\n"), S("250 ok"), PLAY(quit), END};
+	struct delivery *delivery = delivery_arriving(10, BEN, ANNA);
+	struct bench bench;
+
+	(void)state;
+	bench_start(&bench, DEST_SMTP, PEER_WHOLE, first, second);
+	assert_int_equal(dest_open(bench.dest, &bench.err), 0);
+	delivery_arrives(delivery, "x\r\n", 3);
+	assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), 0);
+	assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), 0);
+	delivery_arrives(delivery, "and a long line\r\n", 17);
+	delivery_has_arrived(delivery);
+	assert_int_equal(dest_offer(bench.dest, delivery, NULL, &bench.err), 0);
+	expect_verdict(&bench, delivery, VERDICT_ACCEPTED);
+	bench_end(&bench);
+	delivery_free(delivery);
+}
+
 /* -- replies out of order -- */
 
 static void an_early_reply_keeps_the_dot_back(void **state)
@@ -794,6 +939,11 @@ int main(void)
 		cmocka_unit_test(no_dot_for_a_refused_recipient),
 		cmocka_unit_test(three_refusals_in_a_row_concern_the_destination),
 		cmocka_unit_test(a_server_that_went_to_sleep_is_woken),
+		cmocka_unit_test(goes_on_where_it_was_begun),
+		cmocka_unit_test(what_cannot_be_begun_is_offered_later),
+		cmocka_unit_test(what_was_begun_gets_no_dot_unless_it_is_offered),
+		cmocka_unit_test(another_message_may_go_first),
+		cmocka_unit_test(what_is_larger_than_announced_is_sent_anew),
 		cmocka_unit_test(an_early_reply_keeps_the_dot_back),
 		cmocka_unit_test(a_reply_in_the_middle_of_a_large_message_ends_it),
 		cmocka_unit_test(garbage_before_the_last_answer),

@@ -22,21 +22,19 @@
 static struct spool_file *spool_file;
 static pid_t supervisor;
 
-struct delivery *delivery_new(const char *bytes, size_t len, const char *sender, const char *recipient)
+struct delivery *delivery_arriving(size_t len, const char *sender, const char *recipient)
 {
 	struct haul *haul = haul_new(1, 1, len, 0);
 	struct delivery *delivery = xcalloc(1, sizeof(*delivery));
-	struct error err;
 
 	if (spool_file == NULL)
 		spool_file = spool_file_new(memfd_create("spool", MFD_CLOEXEC));
 	haul->message = message_new(spool_file, "cafecafe");
-	assert_int_equal(message_add(haul->message, bytes, len, &err), 0);
-	assert_int_equal(message_end(haul->message, &err), 0);
 	haul->delivery_count = 1;
 	haul->deliveries = delivery;
 	*delivery = (struct delivery){
 		.haul = haul,
+		.message = haul->message,
 		.sender = sender,
 		.recipient = recipient,
 		.intent_at = 1700000000,
@@ -44,6 +42,29 @@ struct delivery *delivery_new(const char *bytes, size_t len, const char *sender,
 		.prepend = xstrdup(DELIVERY_PREPEND),
 		.prepend_len = strlen(DELIVERY_PREPEND),
 	};
+	return delivery;
+}
+
+void delivery_arrives(struct delivery *delivery, const char *bytes, size_t len)
+{
+	struct error err;
+
+	assert_int_equal(message_add(delivery->haul->message, bytes, len, &err), 0);
+}
+
+void delivery_has_arrived(struct delivery *delivery)
+{
+	struct error err;
+
+	assert_int_equal(message_end(delivery->haul->message, &err), 0);
+}
+
+struct delivery *delivery_new(const char *bytes, size_t len, const char *sender, const char *recipient)
+{
+	struct delivery *delivery = delivery_arriving(len, sender, recipient);
+
+	delivery_arrives(delivery, bytes, len);
+	delivery_has_arrived(delivery);
 	return delivery;
 }
 

@@ -14,6 +14,10 @@
 
 /* A spooled message on its way to one recipient; ends the test if that fails. bytes are copied, the addresses borrowed. */
 struct delivery *delivery_new(const char *bytes, size_t len, const char *sender, const char *recipient);
+/* One of a message of len bytes that is still arriving, and nothing of it has yet; then some of it; then it is complete. */
+struct delivery *delivery_arriving(size_t len, const char *sender, const char *recipient);
+void delivery_arrives(struct delivery *delivery, const char *bytes, size_t len);
+void delivery_has_arrived(struct delivery *delivery);
 void delivery_free(struct delivery *delivery); /* with its haul */
 
 /* Answers each REC_CONNECT with the next of fds (taken), and after the last one with REC_FAILED. One at a time. */

@@ -297,6 +297,7 @@ static void clears_its_own_old_files(void **state)
 		{"1700000000.0123456789abcdeg.fedcba9876543210.host", false},
 		{"1700000000.0123456789abcdef0.fedcba9876543210.host", false},
 		{".0123456789abcdef.fedcba9876543210.host", false},
+		{"0.0123456789abcdef.0000000000000000.arriving", true},
 		{"draft", false},
 	};
 	struct error err;
@@ -402,6 +403,124 @@ static void keeps_every_byte_but_line_ends(void **state)
 		delivery_free(delivery);
 	}
 	done(dest);
+}
+
+/* -- while the message arrives -- */
+
+#define BEGUN_NAME "0.0123456789abcdef.0000000000000000.arriving"
+
+static struct delivery *begin(struct dest *dest)
+{
+	struct delivery *delivery = delivery_arriving(100, "", "");
+	struct error err;
+
+	delivery->intent_at = clock_wall_s();
+	delivery_arrives(delivery, "Subject: x\r", 11);
+	assert_int_equal(dest_begin(dest, delivery, &err), 0);
+	delivery->begun = true;
+	assert_int_equal(dest_feed(dest, delivery, &err), 0);
+	assert_int_equal(count_in("tmp"), 1);
+	return delivery;
+}
+
+static void arrive(struct dest *dest, struct delivery *delivery)
+{
+	struct error err;
+
+	delivery_arrives(delivery, "\n\r\nhel", 6);
+	assert_int_equal(dest_feed(dest, delivery, &err), 0);
+	delivery_arrives(delivery, "lo\r\n", 4);
+	delivery_has_arrived(delivery);
+}
+
+static void goes_on_where_it_was_begun(void **state)
+{
+	struct dest *dest = open_maildir();
+	struct delivery *delivery = begin(dest);
+	struct stat st;
+
+	(void)state;
+	arrive(dest, delivery);
+	delivery->haul->date = 1600000000;
+	deliver(dest, delivery);
+	expect_file(at("new", delivery->name), MESSAGE_LOCAL, strlen(MESSAGE_LOCAL));
+	assert_int_equal(lstat(at("new", delivery->name), &st), 0);
+	assert_int_equal(st.st_mode, S_IFREG | 0600);
+	assert_int_equal(st.st_mtim.tv_sec, 1600000000);
+	assert_int_equal(count_in("tmp"), 0);
+	done(dest);
+	delivery_free(delivery);
+}
+
+/* What an intent in doubt rests on is there until the new file is durable, and then it is that one. */
+static void what_was_begun_replaces_an_older_draft(void **state)
+{
+	struct delivery *older = message(), *delivery;
+	struct dest *dest = open_maildir();
+	struct error err;
+
+	(void)state;
+	prepare_and_sync(dest, older);
+	done(dest);
+	assert_int_equal(truncate(at("tmp", older->name), 0), 0);
+
+	dest = open_maildir();
+	delivery = delivery_arriving(100, "", "");
+	delivery->intent_at = older->intent_at;
+	delivery_arrives(delivery, MESSAGE, strlen(MESSAGE));
+	assert_int_equal(dest_begin(dest, delivery, &err), 0);
+	delivery->begun = true;
+	delivery_has_arrived(delivery);
+	assert_int_equal(dest_prepare(dest, delivery, &err), 0);
+	assert_string_equal(delivery->name, older->name);
+	expect_file(at("tmp", older->name), "", 0);
+	assert_int_equal(dest_sync(dest, &err), 0);
+	expect_file(at("tmp", older->name), MESSAGE_LOCAL, strlen(MESSAGE_LOCAL));
+	assert_int_equal(count_in("tmp"), 1);
+	assert_int_equal(dest_offer(dest, delivery, NULL, &err), 0);
+	assert_int_equal(dest_flush(dest, &err), 0);
+	expect_verdict(dest, delivery, VERDICT_ACCEPTED);
+	expect_file(at("new", delivery->name), MESSAGE_LOCAL, strlen(MESSAGE_LOCAL));
+	done(dest);
+	delivery_free(older);
+	delivery_free(delivery);
+}
+
+/* Given up, left by a session that ended, left by a crash: nothing of it counts as a delivery that was meant, and nothing is in the way of the next. */
+static void what_was_begun_vanishes(void **state)
+{
+	struct dest *dest = open_maildir();
+	struct delivery *delivery = begin(dest);
+	enum resolution resolution;
+	struct error err;
+
+	(void)state;
+	dest_discard(dest, delivery);
+	assert_int_equal(count_in("tmp"), 0);
+	delivery_free(delivery);
+
+	delivery = begin(dest);
+	done(dest);
+	assert_int_equal(count_in("tmp"), 0);
+	delivery_free(delivery);
+
+	dest = open_maildir();
+	delivery = begin(dest);
+	assert_int_equal(dest_resolve(dest, delivery, delivery->message->hash, &resolution, &err), 0);
+	assert_int_equal(resolution, RESOLVED_DELIVERED); /* moved on by a mail reader: this is no file of such an intent */
+	assert_int_equal(link(at("tmp", BEGUN_NAME), at("cur", "left")), 0);
+	done(dest);
+	delivery_free(delivery);
+	assert_int_equal(rename(at("cur", "left"), at("tmp", BEGUN_NAME)), 0);
+
+	dest = open_maildir();
+	delivery = begin(dest);
+	arrive(dest, delivery);
+	deliver(dest, delivery);
+	expect_file(at("new", delivery->name), MESSAGE_LOCAL, strlen(MESSAGE_LOCAL));
+	assert_int_equal(count_in("tmp"), 0);
+	done(dest);
+	delivery_free(delivery);
 }
 
 /* CRLF becomes LF, a lone CR stays: said in another way than the program does. */
@@ -909,6 +1028,9 @@ int main(void)
 		TEST(clears_its_own_old_files),
 		TEST(delivers),
 		TEST(spells_host_names_as_maildir_does),
+		TEST(goes_on_where_it_was_begun),
+		TEST(what_was_begun_replaces_an_older_draft),
+		TEST(what_was_begun_vanishes),
 		TEST(keeps_every_byte_but_line_ends),
 		TEST(keeps_every_byte_where_pieces_meet),
 		TEST(delivers_groups),
