@@ -304,6 +304,7 @@ src_libmailhaul_a_SOURCES = \
 	src/worker/session.h \
 	src/worker/survey.c \
 	src/worker/survey.h \
+	src/worker/transfer-begin.c \
 	src/worker/transfer-load.c \
 	src/worker/transfer-offer.c \
 	src/worker/transfer-settle.c \

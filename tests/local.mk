@@ -91,6 +91,7 @@ FLOW_TESTS = \
 	tests/flow/test-listing-ahead \
 	tests/flow/test-attendant \
 	tests/flow/test-connectors \
+	tests/flow/test-begun \
 	tests/flow/test-control \
 	tests/flow/test-credential \
 	tests/flow/test-decisions \

@@ -281,13 +281,31 @@ static int fetched(struct imap *imap, struct imap_command *command, const struct
 	return 0;
 }
 
+static bool is_large_arriving(const struct imap *imap)
+{
+	return imap->in_literal && imap->incoming != NULL && imap->incoming->size >= SOURCE_LARGE_BYTES;
+}
+
+int imap_arriving(struct source *source, struct haul **ret_haul, struct message **ret_message)
+{
+	struct imap *imap = (struct imap *)source;
+	struct imap_command *command;
+	struct haul *haul = is_large_arriving(imap) && !imap->lost ? find_haul(imap, &imap->parser.response.fetch, &command) : NULL;
+
+	if (haul == NULL)
+		return 0;
+	*ret_haul = haul;
+	*ret_message = imap->incoming;
+	return 1;
+}
+
 int imap_receive(struct source *source, struct haul **ret_haul, struct error *err)
 {
 	struct imap *imap = (struct imap *)source;
 	int rc = 1;
 
 	if (!imap->lost)
-		imap->read_until = wire_bytes_in(source->wire) + RECEIVE_BYTES_MAX;
+		imap->read_until = wire_bytes_in(source->wire) + (is_large_arriving(imap) ? SOURCE_PIECE_BYTES : RECEIVE_BYTES_MAX);
 	while (rc > 0 && STAILQ_EMPTY(&imap->finished))
 		rc = imap_pump(imap, err);
 	if (STAILQ_EMPTY(&imap->finished))

@@ -228,6 +228,7 @@ static const struct source_ops imap_ops = {
 	.dispose = imap_dispose,
 	.flush = imap_flush,
 	.receive = imap_receive,
+	.arriving = imap_arriving,
 	.settle = imap_settle,
 	.disposed = imap_disposed,
 	.can_wait = imap_can_wait,

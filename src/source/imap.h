@@ -279,6 +279,7 @@ void imap_fetch_done(struct imap *imap);              /* frees what was requeste
 uint64_t imap_fetch_awaited(const struct imap *imap); /* id of the message that the server owes us next; 0: none */
 int imap_request(struct source *source, struct haul *haul, struct error *err);
 int imap_receive(struct source *source, struct haul **ret_haul, struct error *err);
+int imap_arriving(struct source *source, struct haul **ret_haul, struct message **ret_message);
 /* The haul, which is in no queue, is through. answer NULL: it is asked for again, alone. */
 void imap_fetch_end(struct imap *imap, struct haul *haul, const struct imap_answer *answer);
 /* Adds as many fetch commands as may be outstanding. */

@@ -138,6 +138,7 @@ int pop3_request(struct source *source, struct haul *haul, struct error *err);
 int pop3_dispose(struct source *source, uint64_t id, uint32_t uid, enum disposal what, const char *folder, struct error *err);
 int pop3_flush(struct source *source, struct error *err);
 int pop3_receive(struct source *source, struct haul **ret_haul, struct error *err);
+int pop3_arriving(struct source *source, struct haul **ret_haul, struct message **ret_message);
 int pop3_settle(struct source *source, struct error *err);
 int pop3_disposed(struct source *source, uint64_t *ret_id);
 int pop3_part(struct source *source, struct error *err);

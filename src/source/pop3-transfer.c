@@ -12,6 +12,7 @@
 
 #define PIECE_BYTES 16384 /* of a body, decoded at a time on the stack */
 #define FILLS_MAX 16      /* reads in one receive: a fast server must not keep the caller from its other peers */
+#define LARGE_FILLS_MAX 4 /* the same while a large message arrives: some SOURCE_PIECE_BYTES */
 
 static int check_alive(const struct pop3 *pop3, struct error *err)
 {
@@ -272,10 +273,26 @@ static int move_bytes(struct pop3 *pop3, struct error *err)
 	return got;
 }
 
+static bool is_large_arriving(const struct pop3 *pop3)
+{
+	return pop3->in_body && pop3->message != NULL && pop3->message->size >= SOURCE_LARGE_BYTES;
+}
+
+int pop3_arriving(struct source *source, struct haul **ret_haul, struct message **ret_message)
+{
+	struct pop3 *pop3 = pop3_of(source);
+
+	if (!is_large_arriving(pop3) || pop3->lost)
+		return 0;
+	*ret_haul = STAILQ_FIRST(&pop3->queue)->haul;
+	*ret_message = pop3->message;
+	return 1;
+}
+
 int pop3_receive(struct source *source, struct haul **ret_haul, struct error *err)
 {
 	struct pop3 *pop3 = pop3_of(source);
-	unsigned fills = 0;
+	unsigned fills = 0, most = is_large_arriving(pop3) ? LARGE_FILLS_MAX : FILLS_MAX;
 
 	while (STAILQ_EMPTY(&pop3->fetched)) {
 		int got = check_alive(pop3, err);
@@ -284,7 +301,7 @@ int pop3_receive(struct source *source, struct haul **ret_haul, struct error *er
 			got = step(pop3, err);
 		if (got == 0) {
 			got = move_bytes(pop3, err);
-			if (got == 0 || (got > 0 && ++fills > FILLS_MAX))
+			if (got == 0 || (got > 0 && ++fills > most))
 				return 0;
 		}
 		if (got < 0)

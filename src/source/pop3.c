@@ -308,6 +308,7 @@ static const struct source_ops pop3_ops = {
 	.dispose = pop3_dispose,
 	.flush = pop3_flush,
 	.receive = pop3_receive,
+	.arriving = pop3_arriving,
 	.settle = pop3_settle,
 	.disposed = pop3_disposed,
 	.part = pop3_part,

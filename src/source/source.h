@@ -13,11 +13,16 @@
 #include "mail/haul.h"
 
 struct channel;
+struct message;
 struct secret;
 struct spool_file;
 struct str;
 struct tls_summary;
 struct wire;
+
+/* Of a message larger than this the caller hears while it is still arriving, each time that so many more bytes of it are there. */
+#define SOURCE_LARGE_BYTES (1024u * 1024)
+#define SOURCE_PIECE_BYTES (256u * 1024)
 
 /* What a source needs to come alive; borrowed for its lifetime. */
 struct source_context {
@@ -96,6 +101,9 @@ struct source_ops {
 	/* Never blocks. 1: *ret_haul is HAUL_SPOOLED with its message, or its error says why it did not come; any order, each requested one exactly once.
 	 * 0: nothing complete yet. -1: the source is lost; what was requested and not returned is freed by close. */
 	int (*receive)(struct source *, struct haul **ret_haul, struct error *);
+	/* The haul whose message is arriving just now, if that is a large one: 1, and *ret_message is what there is of it, good until the next receive. 0: none. It
+	 * may still come to nothing, or come once more. */
+	int (*arriving)(struct source *, struct haul **ret_haul, struct message **ret_message);
 	/* Waits until all queued disposals are answered (POP3: does nothing, deletions happen at close). -1 with SCOPE_FOLDER: the server refused some, which
 	 * stay owed; the session goes on. -1 with any other scope: the source is lost. */
 	int (*settle)(struct source *, struct error *);
@@ -153,6 +161,10 @@ static inline int source_flush(struct source *source, struct error *err)
 static inline int source_receive(struct source *source, struct haul **ret_haul, struct error *err)
 {
 	return source->ops->receive(source, ret_haul, err);
+}
+static inline int source_arriving(struct source *source, struct haul **ret_haul, struct message **ret_message)
+{
+	return source->ops->arriving(source, ret_haul, ret_message);
 }
 static inline int source_settle(struct source *source, struct error *err)
 {

@@ -24,6 +24,7 @@ struct outlet {
 	bool open, down;             /* down: nothing more is offered in this session */
 	struct delivery_queue ready; /* to be offered, in this order */
 	unsigned outstanding;        /* offered, no verdict yet */
+	struct delivery *begun;      /* its message is still arriving; NULL: none */
 	unsigned accepted;           /* since it was opened: a destination that takes nothing is not opened twice */
 	bool unsynced;               /* prepared, not synced */
 	struct error error;          /* why it is down */

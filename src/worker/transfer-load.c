@@ -63,28 +63,46 @@ static void write_headers(const struct session *session, struct delivery *delive
 	delivery->prepend_len = out.len;
 }
 
-/* Fills in one delivery and writes it where it can still vanish. False: its destination is lost. */
-static bool prepare_delivery(struct transfer *transfer, struct haul *haul, struct delivery *delivery, unsigned target, int64_t now)
+static void fill_delivery(struct transfer *transfer, struct haul *haul, const struct message *message, struct delivery *delivery, unsigned target)
 {
-	struct session *session = transfer->session;
+	const struct session *session = transfer->session;
 	const struct job *job = session->job;
 	const struct plan_item *item = haul->origin;
-	struct outlet *outlet = &session->outlets[job->targets[target].dest];
-	struct error lost = {0};
+	const struct outlet *outlet = &session->outlets[job->targets[target].dest];
 
 	*delivery = (struct delivery){
 		.haul = haul,
-		.message = haul->message,
+		.message = message,
 		.target = target,
 		.recipient = job->targets[target].recipient,
-		.sender = envelope_sender(job->mailbox, outlet->config, haul->message),
+		.sender = envelope_sender(job->mailbox, outlet->config, message),
 		.doubtful = (item->doubtful >> target & 1) != 0,
-		.intent_at = now,
 	};
-	delivery->needs_smtputf8 = envelope_needs_smtputf8(delivery->sender, delivery->recipient, haul->message);
+	delivery->needs_smtputf8 = envelope_needs_smtputf8(delivery->sender, delivery->recipient, message);
 	received_make_id(delivery->id, session->own_mark, job->installation, job->mailbox->name, session->folder, item->origin, outlet->config->name,
 		delivery->recipient);
 	write_headers(session, delivery, outlet->config);
+}
+
+void transfer_fill_deliveries(struct transfer *transfer, struct haul *haul, const struct message *message)
+{
+	const struct job *job = transfer->session->job;
+	const struct plan_item *item = haul->origin;
+	uint64_t usable = transfer_usable(transfer, item->open);
+
+	haul->deliveries = xcalloc(job->target_count, sizeof(*haul->deliveries));
+	for (unsigned i = 0; i < job->target_count; i++)
+		if ((usable >> i & 1) != 0)
+			fill_delivery(transfer, haul, message, &haul->deliveries[haul->delivery_count++], i);
+}
+
+/* Writes it where it can still vanish. False: its destination is lost. */
+static bool prepare_delivery(struct transfer *transfer, struct delivery *delivery)
+{
+	struct session *session = transfer->session;
+	struct outlet *outlet = &session->outlets[session->job->targets[delivery->target].dest];
+	struct error lost = {0};
+
 	if (dest_prepare(outlet->dest, delivery, &lost) == 0) {
 		outlet->unsynced = true;
 		return true;
@@ -96,7 +114,7 @@ static bool prepare_delivery(struct transfer *transfer, struct haul *haul, struc
 	return false;
 }
 
-static bool is_looping(const struct message *message, struct error *why)
+bool transfer_is_looping(const struct message *message, struct error *why)
 {
 	if (message->own_marks >= OWN_MARKS_MAX)
 		error_set(why, ERR_REFUSED, SCOPE_MESSAGE, "the message has been through this mailhaul %u times: a mail loop", message->own_marks);
@@ -170,20 +188,32 @@ int transfer_verify(struct transfer *transfer, struct haul *haul, struct error *
 	return result;
 }
 
+/* A destination that was begun knows its delivery by its address. */
+static void move_delivery(const struct session *session, struct delivery *to, struct delivery *from)
+{
+	if (to == from)
+		return;
+	if (from->begun)
+		dest_discard(session->outlets[session->job->targets[from->target].dest].dest, from);
+	from->begun = false;
+	*to = *from;
+}
+
 static void prepare_deliveries(struct transfer *transfer, struct haul *haul)
 {
-	const struct job *job = transfer->session->job;
 	const struct plan_item *item = haul->origin;
-	uint64_t usable = transfer_usable(transfer, item->open);
 	int64_t now = clock_wall_s(); /* one for all: the intent carries it, and Maildir names are made from it */
+	unsigned count, kept = 0;
 
-	haul->deliveries = xcalloc(job->target_count, sizeof(*haul->deliveries));
-	for (unsigned i = 0; i < job->target_count; i++) {
-		if ((usable >> i & 1) == 0)
-			continue;
-		if (prepare_delivery(transfer, haul, &haul->deliveries[haul->delivery_count], i, now))
-			haul->delivery_count++;
+	if (haul->deliveries == NULL)
+		transfer_fill_deliveries(transfer, haul, haul->message);
+	count = haul->delivery_count;
+	for (unsigned i = 0; i < count; i++) {
+		haul->deliveries[i].intent_at = now;
+		if (prepare_delivery(transfer, &haul->deliveries[i]))
+			move_delivery(transfer->session, &haul->deliveries[kept++], &haul->deliveries[i]);
 	}
+	haul->delivery_count = kept;
 	haul->unsettled = haul->delivery_count;
 	haul->disposable = !item->held_back && (unsigned)__builtin_popcountll(item->open) == haul->delivery_count;
 }
@@ -193,7 +223,7 @@ static void load(struct transfer *transfer, struct haul *haul)
 	const struct plan_item *item = haul->origin;
 	struct error why;
 
-	if (is_looping(haul->message, &why)) {
+	if (transfer_is_looping(haul->message, &why)) {
 		transfer_unfetched(transfer, item, &why, NULL);
 		transfer_drop(transfer, haul);
 		return;
@@ -244,7 +274,7 @@ static void remove_lost(struct transfer *transfer, struct haul *haul)
 			dest_discard(outlet->dest, delivery);
 			free(delivery->prepend);
 		} else {
-			haul->deliveries[kept++] = *delivery;
+			move_delivery(session, &haul->deliveries[kept++], delivery);
 		}
 	}
 	haul->disposable = haul->disposable && kept == haul->delivery_count;

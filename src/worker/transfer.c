@@ -139,6 +139,7 @@ static int take_arrival(struct transfer *transfer, struct haul *haul, struct err
 
 	transfer->requested.count--;
 	transfer->requested.bytes -= haul->announced;
+	transfer_end_begun(transfer, haul);
 	if (haul->error.kind == ERR_LOCAL) { /* our disk, not the message: nothing more can be fetched */
 		*err = haul->error;
 		haul_free(haul);
@@ -268,7 +269,7 @@ static int rest(struct transfer *transfer, struct error *err)
 	for (unsigned i = 0; i < session->job->destination_count; i++) {
 		const struct outlet *outlet = &session->outlets[i];
 
-		if (outlet->outstanding != 0 && outlet->dest->wire != NULL)
+		if ((outlet->outstanding != 0 || (outlet->begun != NULL && transfer->fed)) && outlet->dest->wire != NULL)
 			add_wire(outlet->dest->wire, fds, &count, &wake);
 	}
 	if (count == 0 && session->channel->sent != session->channel->acked) {
@@ -294,6 +295,7 @@ static void free_queue(struct transfer *transfer, struct haul_queue *queue)
 static void leave_source(struct transfer *transfer, bool *moved)
 {
 	*moved = true;
+	transfer_give_up_begun(transfer);
 	transfer->source_lost = true;
 	transfer->next = transfer->plan->count;
 	transfer->requested.count = 0;
@@ -337,6 +339,7 @@ static int step(struct transfer *transfer, bool *moved, struct error *err)
 	if (serve_source(transfer, moved, err) < 0)
 		return -1;
 	transfer_fill_group(transfer, moved);
+	transfer_begin(transfer);
 	if (transfer_close_group(transfer, err) < 0 || transfer_offer(transfer, moved, err) < 0 || transfer_take_verdicts(transfer, moved, err) < 0)
 		return -1;
 	if (channel_flush(transfer->session->channel, err) < 0) /* a verdict that is lost with us is a delivery in doubt */
@@ -400,6 +403,7 @@ int transfer_run(struct plan *plan, struct session *session, struct error *err)
 		*err = transfer.source_error;
 		result = -1;
 	}
+	transfer_give_up_begun(&transfer);
 	free_queue(&transfer, &transfer.arrived);
 	free_queue(&transfer, &transfer.spooled);
 	free_queue(&transfer, &transfer.intended);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "mail/haul.h"
 
+struct message;
 struct plan;
 struct plan_item;
 struct session;
@@ -20,7 +21,7 @@ struct session;
  * failure of the transfer: session->trouble tells. */
 int transfer_run(struct plan *plan, struct session *session, struct error *err);
 
-/* -- what its four files share -- */
+/* -- what its five files share -- */
 
 struct transfer {
 	struct session *session;
@@ -41,7 +42,10 @@ struct transfer {
 	unsigned offered;           /* deliveries with a durable intent and without verdict, most of them in the queues of the outlets */
 	struct haul_queue recorded; /* all outcomes sent, to be disposed of; waiting for their acknowledgement */
 	unsigned queued_disposals;
-	uint64_t stopped; /* targets that nothing more is offered to: their recipient is refused whatever the message */
+	uint64_t stopped;   /* targets that nothing more is offered to: their recipient is refused whatever the message */
+	struct haul *begun; /* its message is passed on while it arrives; the source has it; NULL: none */
+	struct deadline begun_until;
+	bool fed; /* in this step some of it was passed on, if there was some: more will be, when a destination takes it */
 	bool source_lost, stopping, source_idle, parted;
 	struct deadline look_by; /* when the source would have been looked at again, had nothing else been in the way */
 	struct error source_error;
@@ -56,6 +60,14 @@ void transfer_drop(struct transfer *transfer, struct haul *haul); /* as if it ha
 int transfer_dispose(struct transfer *transfer, const struct plan_item *item, struct error *err);
 /* An owed DELE needs the very message that was delivered. Frees the haul. */
 int transfer_verify(struct transfer *transfer, struct haul *haul, struct error *err);
+/* One for each target that is left, of a message of which at least the header is there. */
+void transfer_fill_deliveries(struct transfer *transfer, struct haul *haul, const struct message *message);
+bool transfer_is_looping(const struct message *message, struct error *why);
+/* transfer-begin.c: what is arriving, if it is large, goes on to its destinations as it comes; but for the end of it, which has to wait for its intent. */
+void transfer_begin(struct transfer *transfer);
+/* The source has handed this one over, or its failure: what was begun of it goes on, or as if it had never been. */
+void transfer_end_begun(struct transfer *transfer, struct haul *haul);
+void transfer_give_up_begun(struct transfer *transfer);
 /* transfer-offer.c: from the durable intent to the verdict. A destination that has no room waits for its answers, not we. */
 int transfer_offer(struct transfer *transfer, bool *moved, struct error *err);
 int transfer_take_verdicts(struct transfer *transfer, bool *moved, struct error *err);
