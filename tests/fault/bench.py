@@ -12,7 +12,7 @@ from servers import Servers
 
 MESSAGES = 20
 FEW = 3               # where every byte, or every allocation, is a place
-LARGE = 1200000       # over the megabyte that a spool keeps in memory
+LARGE = 2000000       # over the megabyte that a spool keeps in memory, and begun at its destinations while it arrives
 ORDINARY_USER = "nobody"
 DEADLINE_FACTOR = "0.05"
 
