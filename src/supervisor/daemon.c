@@ -143,6 +143,25 @@ static void note_wait(struct post *post, const struct attendant *attendant, cons
 		"polled for the next hours, since the server does not let us wait for mail: %s", err->text);
 }
 
+/* A script that says so each minute would get the account locked. */
+static bool may_be_polled_now(struct daemon *daemon, struct post *post)
+{
+	struct mailbox_state mailbox;
+
+	timetable_look(daemon->service, post, &mailbox);
+	return !post->refused && schedule_pause_s(&mailbox, service_login_delay_s(daemon->service, post->mailbox), clock_wall_s()) == 0;
+}
+
+/* Whoever hauls may have listed its messages already. */
+static void poll_once_more(struct daemon *daemon, struct post *post)
+{
+	bool asked = post->asked;
+
+	post->asked = false;
+	if (asked && may_be_polled_now(daemon, post))
+		roster_want(&daemon->roster, post, true);
+}
+
 static void on_turned(void *context, struct post *post)
 {
 	static const struct error well = {.kind = ERR_NONE};
@@ -153,6 +172,7 @@ static void on_turned(void *context, struct post *post)
 		timetable_look(daemon->service, post, &mailbox);
 		control_ended(daemon->control, post, post->attendant, &well);
 		post->attendant->progress = post->attendant->past_progress = (struct progress_total){0}; /* whoever comes next sees what is new */
+		poll_once_more(daemon, post);
 	}
 	notify_status(&daemon->roster);
 }
@@ -179,6 +199,7 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 		else
 			timetable_next(&daemon->timetable, post, was_pushed(attendant) || was_unfinished(attendant), reloaded && post->mailbox->push);
 		control_ended(daemon->control, post, attendant, err);
+		poll_once_more(daemon, post);
 	}
 	notify_status(&daemon->roster);
 }
@@ -281,15 +302,6 @@ static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 
 /* -- signals -- */
 
-/* A script that says so each minute would get the account locked. */
-static bool may_be_polled_now(struct daemon *daemon, struct post *post)
-{
-	struct mailbox_state mailbox;
-
-	timetable_look(daemon->service, post, &mailbox);
-	return !post->refused && schedule_pause_s(&mailbox, service_login_delay_s(daemon->service, post->mailbox), clock_wall_s()) == 0;
-}
-
 static int on_poll_now(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
 {
 	struct daemon *daemon = context;
@@ -298,9 +310,14 @@ static int on_poll_now(sd_event_source *source, const struct signalfd_siginfo *i
 	(void)info;
 	log_say(NULL, LEVEL_INFO, "poll_now",
 		"polling all mailboxes now, but for those whose login was refused, or whose server wants more time between two");
-	for (unsigned i = 0; i < daemon->roster.count; i++)
-		if (may_be_polled_now(daemon, daemon->roster.posts[i]))
-			roster_want(&daemon->roster, daemon->roster.posts[i], true);
+	for (unsigned i = 0; i < daemon->roster.count; i++) {
+		struct post *post = daemon->roster.posts[i];
+
+		if (post->state == POST_HAULING)
+			post->asked = true;
+		else if (may_be_polled_now(daemon, post))
+			roster_want(&daemon->roster, post, true);
+	}
 	roster_fill(&daemon->roster);
 	return 0;
 }

@@ -42,6 +42,7 @@ struct post {
 	bool changed;                       /* and it says something else */
 	bool gone;                          /* it left the configuration: no session after this one */
 	bool refused, failing;              /* its login was refused; its last session failed */
+	bool asked;                         /* for a poll now, while it hauled: its listing may be older than that */
 	unsigned cut_short;                 /* times in a row that its session failed while it waited for mail */
 	int64_t push_again_ns;              /* CLOCK_BOOTTIME: after so many of them it is polled until then */
 };
