@@ -272,6 +272,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/reload.h \
 	src/supervisor/roster.c \
 	src/supervisor/roster.h \
+	src/supervisor/round.c \
+	src/supervisor/round.h \
 	src/supervisor/schedule.c \
 	src/supervisor/schedule.h \
 	src/supervisor/sentries.c \

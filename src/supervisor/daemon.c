@@ -12,14 +12,13 @@
 #include "policy/policy.h"
 #include "supervisor/attendant.h"
 #include "supervisor/control.h"
-#include "supervisor/credential.h"
 #include "supervisor/destinations.h"
-#include "supervisor/herald.h"
 #include "supervisor/lock.h"
 #include "supervisor/metrics.h"
 #include "supervisor/notify.h"
 #include "supervisor/reload.h"
 #include "supervisor/roster.h"
+#include "supervisor/round.h"
 #include "supervisor/schedule.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/timetable.h"
@@ -29,7 +28,6 @@
 #define PUSHED_S 60 /* a session that waited for less was not pushed: the server did not mean it */
 #define CUT_SHORT_MAX \
 	3 /* sessions in a row that ended so early are no accident: the mailbox is polled for a while, as if the server announced nothing */
-#define UNKILLABLE_S 10
 /* Leaving takes 10 seconds at most: what service managers and people wait before they use force. In hand is finished what can be in so much of them; who
  * gives up what is left has HURRY_S of attendant.c until it is killed, and a moment to die. */
 #define FINISH_S 4
@@ -215,84 +213,14 @@ static void on_idle(void *context)
 
 /* -- now and then -- */
 
-static void report_unkillable(struct post *post)
-{
-	struct log log = log_of(post);
-	struct attendant *attendant = post->attendant;
-	char text[200];
-
-	if (attendant->killed_ns == 0 || attendant->reported || clock_monotonic_ns() - attendant->killed_ns < timetable_scaled_ns(UNKILLABLE_S))
-		return;
-	attendant->reported = true;
-	snprintf(text, sizeof(text),
-		"process %ld was killed and does not end, which is a matter of the kernel, often of a dead network file system; the mailbox waits "
-		"for it",
-		(long)attendant->worker.pid);
-	log_say(&log, LEVEL_ERROR, "worker_unkillable", "%s", text);
-	herald_tell(attendant->service, "worker_unkillable", post->mailbox->name, NULL, text);
-}
-
-static void try_new_password(struct daemon *daemon, struct post *post)
-{
-	struct mailbox_state mailbox;
-
-	timetable_look(daemon->service, post, &mailbox);
-	if (credential_was_replaced(daemon->service, post->mailbox, &mailbox))
-		roster_want(&daemon->roster, post, false);
-}
-
-static void want_whoever_delivers_to(struct roster *roster, const char *destination)
-{
-	for (unsigned i = 0; i < roster->count; i++) {
-		struct post *post = roster->posts[i];
-		char *const *name = post->mailbox->deliver_to;
-
-		while (*name != NULL && strcmp(*name, destination) != 0)
-			name++;
-		if (*name != NULL && !post->failing)
-			roster_want(roster, post, false);
-	}
-}
-
-static void try_new_passwords_of_destinations(struct daemon *daemon)
-{
-	const struct config *config = daemon->service->config;
-
-	for (size_t i = 0; i < config->destination_count; i++)
-		if (destination_forgive(daemon->service, &config->destinations[i]))
-			want_whoever_delivers_to(&daemon->roster, config->destinations[i].name);
-}
-
-/* A full disk has stopped all sessions. */
-static void go_on_if_there_is_room(struct daemon *daemon)
-{
-	if (daemon->leaving || !service_has_room_again(daemon->service))
-		return;
-	roster_open(&daemon->roster);
-	timetable_begin(&daemon->timetable);
-	for (unsigned i = 0; i < daemon->roster.count; i++)
-		if (daemon->roster.posts[i]->state == POST_RESTING)
-			timetable_first(&daemon->timetable, daemon->roster.posts[i]);
-}
-
 static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 {
 	struct daemon *daemon = context;
 
 	(void)when_us;
 	timetable_wake(&daemon->timetable);
-	for (unsigned i = 0; i < daemon->roster.count; i++) {
-		struct post *post = daemon->roster.posts[i];
-
-		if (post->attendant != NULL) {
-			report_unkillable(post);
-			attendant_take_stock(post->attendant);
-		} else if (post->state == POST_RESTING && post->refused)
-			try_new_password(daemon, post);
-	}
-	try_new_passwords_of_destinations(daemon);
+	round_make(&daemon->roster, &daemon->timetable, daemon->leaving);
 	drop_former(daemon);
-	go_on_if_there_is_room(daemon);
 	metrics_write(daemon->service->metrics);
 	roster_fill(&daemon->roster);
 	sd_event_source_set_time_relative(source, (uint64_t)timetable_scaled_ns(ROUND_S) / 1000);
