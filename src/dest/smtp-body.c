@@ -114,6 +114,14 @@ void smtp_body_begin(struct smtp_session *session, struct smtp_body *body, const
 	add_encoded(session, body, delivery->prepend, delivery->prepend_len);
 }
 
+bool smtp_body_is_awaited(struct smtp_session *session)
+{
+	struct error ignored;
+
+	wire_set_deadline(session->dest.wire, DEADLINE_NEVER);
+	return listen_in(session, &ignored) == BODY_SENT;
+}
+
 enum body_result smtp_body_feed(struct smtp_session *session, struct smtp_body *body, struct error *err)
 {
 	struct wire *wire = session->dest.wire;

@@ -259,15 +259,23 @@ static int smtp_feed(struct dest *dest, struct delivery *delivery, struct error 
 	return -1;
 }
 
+/* What was begun. RFC 1870 6.3: one that is larger than was promised may be refused for that, as it would not be with the right size. And a server that did
+ * not wait, while another destination took its time, has done nothing wrong. */
+static bool may_go_on(struct smtp *smtp, const struct delivery *delivery)
+{
+	return smtp_envelope_size(delivery) <= smtp->body.promised && smtp_body_is_awaited(&smtp->session);
+}
+
 static int smtp_offer(struct dest *dest, struct delivery *delivery, const struct delivery *next, struct error *err)
 {
 	struct smtp *smtp = smtp_of(dest);
 	struct error refusal;
 
-	if (smtp->body.delivery == delivery && smtp_envelope_size(delivery) > smtp->body.promised)
-		smtp_drop(smtp, NULL); /* RFC 1870 6.3: it may be refused for that, as it would not be with the right size */
-	if (smtp->body.delivery == delivery)
-		return smtp_data_offer(smtp, delivery, next, err);
+	if (smtp->body.delivery == delivery) {
+		if (may_go_on(smtp, delivery))
+			return smtp_data_offer(smtp, delivery, next, err);
+		smtp_drop(smtp, NULL); /* and from the beginning */
+	}
 	if (make_ready(smtp, delivery, err) < 0)
 		return smtp_lose(smtp, delivery, err);
 	if (smtp->envelope == NULL && smtp_envelope_check(&smtp->session, delivery, &refusal) < 0) {

@@ -102,6 +102,8 @@ enum body_result {
 void smtp_body_begin(struct smtp_session *session, struct smtp_body *body, const struct delivery *delivery);
 /* What has arrived of it, as far as the socket takes it now. BODY_SENT: and the server has said nothing. */
 enum body_result smtp_body_feed(struct smtp_session *session, struct smtp_body *body, struct error *err);
+/* After some time without feed: does the server still wait for more? */
+bool smtp_body_is_awaited(struct smtp_session *session);
 /* It is complete: the rest of it and the final dot; behind it what tail holds (the next envelope, or nothing), in the same write. */
 enum body_result smtp_body_send(struct smtp_session *session, struct smtp_body *body, const char *tail, size_t tail_len, struct error *err);
 

@@ -615,6 +615,38 @@ static void another_message_may_go_first(void **state)
 	delivery_free(other);
 }
 
+/* Another destination was served first, and this server has not waited: no fault of anybody, so the message is sent anew. */
+static void a_server_that_did_not_wait_is_asked_again(void **state)
+{
+	static const struct step part[] = {PLAY(greet), PLAY(envelope), GET(DELIVERY_PREPEND "x\r\n"), END};
+	static const struct step closes[] = {PLAY(part), CLOSE, END};
+	static const struct step leaves[] = {PLAY(part), S("421 timeout"), CLOSE, END};
+	static const struct step refuses[] = {PLAY(part), S("451 timeout"), SILENCE, END};
+	static const struct step takes[] = {PLAY(part), GET("y\r\n.\r\n"), S("250 taken"), PLAY(quit), END};
+	static const struct step *const scripts[] = {closes, leaves, refuses};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+		struct delivery *delivery = delivery_arriving(1000, BEN, ANNA);
+		struct pollfd fd = {.events = POLLIN};
+		struct bench bench;
+
+		bench_start(&bench, DEST_SMTP, PEER_WHOLE, scripts[i], takes);
+		assert_int_equal(dest_open(bench.dest, &bench.err), 0);
+		delivery_arrives(delivery, "x\r\n", 3);
+		assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), 0);
+		assert_int_equal(dest_feed(bench.dest, delivery, &bench.err), 0);
+		delivery_arrives(delivery, "y\r\n", 3);
+		delivery_has_arrived(delivery);
+		fd.fd = wire_fd(bench.dest->wire);
+		assert_int_equal(poll(&fd, 1, 20000), 1);
+		assert_int_equal(dest_offer(bench.dest, delivery, NULL, &bench.err), 0);
+		expect_verdict(&bench, delivery, VERDICT_ACCEPTED);
+		bench_end(&bench);
+		delivery_free(delivery);
+	}
+}
+
 /* RFC 1870 6.3: what is larger than MAIL said may be refused for that. */
 static void what_is_larger_than_announced_is_sent_anew(void **state)
 {
@@ -943,6 +975,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_begun_is_offered_later),
 		cmocka_unit_test(what_was_begun_gets_no_dot_unless_it_is_offered),
 		cmocka_unit_test(another_message_may_go_first),
+		cmocka_unit_test(a_server_that_did_not_wait_is_asked_again),
 		cmocka_unit_test(what_is_larger_than_announced_is_sent_anew),
 		cmocka_unit_test(an_early_reply_keeps_the_dot_back),
 		cmocka_unit_test(a_reply_in_the_middle_of_a_large_message_ends_it),
