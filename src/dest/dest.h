@@ -44,9 +44,9 @@ struct dest_ops {
 	/* Connects, greets, logs in. Called before anything is fetched for it, and again after a connection was lost, or after close. */
 	int (*open)(struct dest *, struct error *);
 	/* Its message, a large one, is still arriving: begins the delivery in a way that can vanish without a trace, so that it is done sooner once the message
-	 * is complete and all that has to come before is done; prepare or offer go on with it. feed passes on what has arrived since, and does not wait for
-	 * the destination. -1: nothing is left of it, but as if it had never been begun. At most one delivery at a time, and nothing else is without verdict;
-	 * another one that is offered before it may put an end to it. NULL, as feed: cannot. */
+	 * is complete and all that has to come before is done; prepare or offer go on with it. It waits for the destination no longer than a source waits to be
+	 * read. feed passes on what has arrived since, and does not wait at all. -1: nothing is left of it, but as if it had never been begun. At most one
+	 * delivery at a time, and nothing else is without verdict; another one that is offered before it may put an end to it. NULL, as feed: cannot. */
 	int (*begin)(struct dest *, struct delivery *, struct error *);
 	int (*feed)(struct dest *, struct delivery *, struct error *);
 	/* Writes the delivery where it can still vanish without a trace (Maildir: tmp/), before its intent is sent; the name is made from delivery->intent_at,

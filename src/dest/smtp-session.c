@@ -16,6 +16,7 @@ void smtp_session_init(struct smtp_session *session, const struct dest_context *
 	session->context = *context;
 	session->lmtp = context->config->kind == DEST_LMTP;
 	session->round_trip_ns = INT64_MAX;
+	session->latest = DEADLINE_NEVER;
 	smtp_reply_init(&session->reply);
 }
 
@@ -30,7 +31,7 @@ struct deadline smtp_session_deadline(const struct smtp_session *session, unsign
 
 	if (configured_s == 0 || (step_s == SMTP_DOT_S && configured_s < SMTP_DOT_S))
 		configured_s = step_s;
-	return deadline_in_s(configured_s);
+	return deadline_min(deadline_in_s(configured_s), session->latest);
 }
 
 int smtp_session_blame(const struct smtp_session *session, struct error *err)

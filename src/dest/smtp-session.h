@@ -16,16 +16,18 @@
 #define SMTP_DOT_S 600
 #define SMTP_CHUNK_S 180 /* to take 64 KiB of a message */
 #define SMTP_TLS_S 30
-#define SMTP_QUIT_S 2 /* the goodbye is a courtesy */
+#define SMTP_QUIT_S 2   /* the goodbye is a courtesy */
+#define SMTP_BEGIN_S 20 /* to agree to a message of which the rest is still to come; few sources stand it for a minute that nobody reads */
 
 struct smtp_session {
 	struct dest dest;            /* its wire is ours */
 	struct dest_context context; /* wire_fd is -1 once it was used */
 	bool lmtp;
-	bool lock_step;        /* this server has broken the order of replies before: one command at a time, to the end of our days */
-	int64_t round_trip_ns; /* the shortest that was seen; INT64_MAX before the first */
-	unsigned round_trips;  /* how many were seen */
-	char address[64];      /* reached; "" if unknown */
+	bool lock_step;         /* this server has broken the order of replies before: one command at a time, to the end of our days */
+	int64_t round_trip_ns;  /* the shortest that was seen; INT64_MAX before the first */
+	unsigned round_trips;   /* how many were seen */
+	struct deadline latest; /* for every step, whatever its own; mostly DEADLINE_NEVER */
+	char address[64];       /* reached; "" if unknown */
 	struct smtp_extensions extensions;
 	struct smtp_reply reply; /* the latest, or what has come of it */
 };
@@ -47,7 +49,7 @@ int smtp_session_command(struct smtp_session *session, struct error *err, const 
 
 /* A reply has come to what was asked at asked_ns (monotonic), with nothing in between: how far away is this server? */
 void smtp_session_time(struct smtp_session *session, int64_t asked_ns);
-/* Seconds for a step: the configured time without progress, never below what the RFC gives the final dot. */
+/* Seconds for a step: the configured time without progress, never below what the RFC gives the final dot, nor beyond latest. */
 struct deadline smtp_session_deadline(const struct smtp_session *session, unsigned step_s);
 const char *smtp_session_name(const struct smtp_session *session);
 /* What went wrong below us (connection, TLS, line too long) concerns the destination, whoever reported it: scope and prefix. Returns -1. */

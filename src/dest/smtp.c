@@ -234,10 +234,8 @@ static int make_ready(struct smtp *smtp, const struct delivery *delivery, struct
 	return smtp->reset ? reset(smtp, err) : 0;
 }
 
-static int smtp_begin(struct dest *dest, struct delivery *delivery, struct error *err)
+static int begin(struct smtp *smtp, struct delivery *delivery, struct error *err)
 {
-	struct smtp *smtp = smtp_of(dest);
-
 	if (make_ready(smtp, delivery, err) < 0 || smtp_envelope_check(&smtp->session, delivery, err) < 0)
 		return -1;
 	smtp->transactions++;
@@ -245,6 +243,18 @@ static int smtp_begin(struct dest *dest, struct delivery *delivery, struct error
 		return 0;
 	smtp_drop(smtp, NULL);
 	return -1;
+}
+
+/* Nobody reads from the source meanwhile. What the server does not agree to soon waits until the message is there. */
+static int smtp_begin(struct dest *dest, struct delivery *delivery, struct error *err)
+{
+	struct smtp *smtp = smtp_of(dest);
+	int result;
+
+	smtp->session.latest = deadline_in_s(SMTP_BEGIN_S);
+	result = begin(smtp, delivery, err);
+	smtp->session.latest = DEADLINE_NEVER;
+	return result;
 }
 
 static int smtp_feed(struct dest *dest, struct delivery *delivery, struct error *err)

@@ -56,11 +56,13 @@ static void begin_delivery(struct transfer *transfer, struct delivery *delivery)
 
 static void begin(struct transfer *transfer, struct haul *haul, struct message *message)
 {
+	struct deadline patience = deadline_in_s(REST_S_MAX); /* of the source, which nobody reads meanwhile */
+
 	message->passed_on = true;
 	transfer->begun = haul;
 	transfer->begun_until = deadline_in_s(BEGUN_S_MAX);
 	transfer_fill_deliveries(transfer, haul, message);
-	for (unsigned i = 0; i < haul->delivery_count; i++)
+	for (unsigned i = 0; i < haul->delivery_count && !deadline_passed(patience); i++)
 		begin_delivery(transfer, &haul->deliveries[i]);
 }
 

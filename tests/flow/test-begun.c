@@ -259,6 +259,26 @@ static void a_source_that_stalls_holds_no_server(void **state)
 	agent_done(&agent);
 }
 
+/* Nor does a source wait for a server that thinks: in the middle of a message few stand it for long. Here that server would be heard after 24 s only. */
+static void a_server_that_thinks_holds_no_source(void **state)
+{
+	static const struct step server[] = {
+		S("220 mx"), C("EHLO *"), S("250 mx"), C("MAIL FROM:*"), SILENCE, NEXT, PLAY(smtp_data), PLAY(takes), END};
+	struct peer *source = peer_start(imap_whole, PEER_LISTEN), *sink = peer_start(server, PEER_LISTEN);
+	struct agent agent;
+
+	(void)state;
+	agent_init(&agent);
+	agent.deadline_factor = "0.08";
+	configure(&agent, "imap", source->port, "smtp", sink->port);
+	agent_expect(&agent, 0, "run", "isp");
+	peer_finish(source);
+	peer_finish(sink);
+	expect_large_at_home(&agent);
+	assert_int_equal(agent_status(&agent, "hauled"), 1);
+	agent_done(&agent);
+}
+
 /* All of it has come, but the source takes it back. */
 static void what_the_source_takes_back_gets_no_end(void **state)
 {
@@ -288,6 +308,7 @@ int main(void)
 		cmocka_unit_test(half_of_it_is_nothing),
 		cmocka_unit_test(a_kill_leaves_nothing_in_the_way),
 		cmocka_unit_test(a_source_that_stalls_holds_no_server),
+		cmocka_unit_test(a_server_that_thinks_holds_no_source),
 		cmocka_unit_test(what_the_source_takes_back_gets_no_end),
 	};
 	int failed;
