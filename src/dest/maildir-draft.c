@@ -118,9 +118,9 @@ static int rename_begun(const struct drafts *drafts, struct draft *draft, const 
 	struct draft named = {.beside = false};
 
 	memcpy(named.name, delivery->name, sizeof(named.name));
-	if (syscall(SYS_renameat2, drafts->tmp_fd, draft->name, drafts->tmp_fd, named.name, RENAME_NOREPLACE) < 0) {
+	if (syscall(SYS_renameat2, drafts->tmp_fd, FILE_NAME(draft), drafts->tmp_fd, named.name, RENAME_NOREPLACE) < 0) {
 		named.beside = true;
-		if (syscall(SYS_renameat2, drafts->tmp_fd, draft->name, drafts->tmp_fd, FILE_NAME(&named), 0) < 0)
+		if (syscall(SYS_renameat2, drafts->tmp_fd, FILE_NAME(draft), drafts->tmp_fd, FILE_NAME(&named), 0) < 0)
 			return -1;
 	}
 	memcpy(draft->name, named.name, sizeof(draft->name));
