@@ -40,6 +40,7 @@ UNIT_TESTS = \
 	tests/unit/test-log \
 	tests/unit/test-maildir-adopt \
 	tests/unit/test-maildir \
+	tests/unit/test-mem \
 	tests/unit/test-message \
 	tests/unit/test-mutf7 \
 	tests/unit/test-outlook \
