@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# measure-push.sh [ACCOUNTS MESSAGES SECONDS MAILBOXES WEIGHED] - how long announced mail takes from a real Dovecot to a sink, and what idle mailboxes cost:
-# MAILHAUL=build/mailhaul tests/bench/measure-push.sh. By default 50 accounts with two folders, 1000 messages in 60 s, 1000 idle mailboxes for 60 s.
-# PUSH_ROUND_TRIP=40 puts a network of so many ms before Dovecot, with BENCH_TOOLS/delay-proxy; PUSH_CAPABILITY is what Dovecot says that it can do.
+# measure-push.sh [ACCOUNTS MESSAGES SECONDS MAILBOXES WEIGHED POLL_EVERY] - how long announced mail takes from a real Dovecot to a sink, and what idle mailboxes
+# cost: MAILHAUL=build/mailhaul tests/bench/measure-push.sh. By default 50 accounts with two folders, 1000 messages in 60 s, 1000 idle mailboxes for 60 s,
+# looked into each minute. PUSH_ROUND_TRIP=40 puts a network of so many ms before Dovecot, with BENCH_TOOLS/delay-proxy; PUSH_CAPABILITY is what Dovecot says
+# that it can do.
 # As root, since nobody else may look into workers; the agent and the servers run as nobody all the same.
 . "$(dirname "$0")/../lib/system.sh"
 . "$LIB/certificates.sh"
@@ -12,6 +13,7 @@ MESSAGES=${2:-1000}
 SECONDS_LONG=${3:-60}
 MAILBOXES=${4:-1000}
 WEIGHED=${5:-60}
+POLL_EVERY=${6:-1m}
 PUSH_ROUND_TRIP=${PUSH_ROUND_TRIP:-0}
 HOSTS=50 # each has so many names that its mailboxes need not wait for each other's turn for long
 
@@ -42,12 +44,20 @@ all_wait() {
   [ "$(waiting "$2")" -ge "$1" ]
 }
 
+available_kib() {
+  awk '/^MemAvailable:/ {print $2}' /proc/meminfo
+}
+
+# end WORKERS: and what the machine has more memory without them, kernel and both ends of the connections included.
 end() {
-  local began
+  local began before
+  before=$(available_kib)
   began=$(date +%s%N)
   kill -TERM "$DAEMON"
   wait "$DAEMON" 2>/dev/null
   echo "left $((($(date +%s%N) - began) / 1000000)) ms after SIGTERM"
+  sleep 1
+  echo "MemAvailable: $((($(available_kib) - before) / $1)) KiB per worker"
 }
 
 # move_away PORT: sets DISTANT_PORT, which is the same so far away.
@@ -92,19 +102,19 @@ measure_latency() {
   echo "connections: $(pgrep -c -P "$DAEMON" mailhaul-worker) for $((2 * ACCOUNTS)) folders"
   sleep 3
   python3 "$TOP/tests/bench/push.py" weigh "$DAEMON" 5 "$ACCOUNTS"
-  end
+  end "$ACCOUNTS"
 }
 
 measure_idle() {
   local dir=$WORK/idle port pin i
-  echo "== $MAILBOXES idle mailboxes over TLS, looked into each minute"
+  echo "== $MAILBOXES idle mailboxes over TLS, looked into every $POLL_EVERY"
   mkdir -p "$dir"
   port=$(free_ports 1)
   pin=$(openssl x509 -in "$WORK/certs/server.pem" -noout -pubkey | openssl pkey -pubin -outform der | sha256sum | cut -d' ' -f1)
   python3 "$TOP/tests/bench/idle-server.py" "$port" "$WORK/certs/server.pem" "$WORK/certs/server.key" &
   at_exit "kill $! 2>/dev/null"
   {
-    printf 'state_dir: %s/state\ndefaults: {poll_every: 1m, push: yes, password: secret, deliver_to: home, pin_sha256: %s}\n' "$dir" "$pin"
+    printf 'state_dir: %s/state\ndefaults: {poll_every: %s, push: yes, password: secret, deliver_to: home, pin_sha256: %s}\n' "$dir" "$POLL_EVERY" "$pin"
     printf 'destinations: {home: {maildir: %s/home}}\nmailboxes:\n' "$dir"
     for ((i = 0; i < MAILBOXES; i++)); do
       printf '  - {name: idle%s, user: idle%s, imap: "127.0.0.%s:%s"}\n' "$i" "$i" $((i % HOSTS + 1)) "$port"
@@ -113,7 +123,7 @@ measure_idle() {
   begin "$dir"
   wait_for_all "$MAILBOXES" "$dir"
   python3 "$TOP/tests/bench/push.py" weigh "$DAEMON" "$WEIGHED" "$MAILBOXES"
-  end
+  end "$MAILBOXES"
 }
 
 [ "$(id -u)" = 0 ] || {

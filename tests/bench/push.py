@@ -151,9 +151,9 @@ def children(pid):
     return sorted(found)
 
 
-def private_kib(pid):
+def private_kib(pid, kinds="Clean|Dirty"):
     text = read(pid, "smaps_rollup")
-    return sum(int(kib) for kib in re.findall(r"^Private_(?:Clean|Dirty): +(\d+)", text, re.M))
+    return sum(int(kib) for kib in re.findall(r"^Private_(?:%s): +(\d+)" % kinds, text, re.M))
 
 
 def cost(pids):
@@ -170,11 +170,12 @@ def weigh(pid, seconds, mailboxes):
     family = children(pid)
     workers = family[1:]  # the eldest is the spawner
     memory = sorted(private_kib(worker) for worker in workers)
+    dirty = sorted(private_kib(worker, "Dirty") for worker in workers)
     before = cost([pid] + family)
     time.sleep(seconds)
     after = cost([pid] + family)
-    print("%d workers: private memory (KiB) median %d, most %d; supervisor %d, spawner %d" %
-          (len(workers), statistics.median(memory), memory[-1], private_kib(pid), private_kib(family[0])))
+    print("%d workers: private memory (KiB) median %d, most %d, of that dirty %d, %d; supervisor %d, spawner %d" %
+          (len(workers), statistics.median(memory), memory[-1], statistics.median(dirty), dirty[-1], private_kib(pid), private_kib(family[0])))
     print("over %d s: %.2f wakeups per mailbox and minute, %.0f processor seconds per hour" %
           (seconds, (after[1] - before[1]) * 60 / seconds / mailboxes, (after[0] - before[0]) * 3600 / seconds))
 
