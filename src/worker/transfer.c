@@ -13,7 +13,7 @@
 
 /* Asked for and not arrived: waits in TCP and costs no memory, but less than twice bandwidth x delay would be the transfer time. */
 #define WINDOW_COUNT 1000
-#define WINDOW_BYTES (8u * 1024 * 1024)
+#define WINDOW_BYTES (32u * 1024 * 1024)
 /* Arrived and not settled: beyond this the source has to wait. Bounds the spool file, not memory (the spool sees to that). */
 #define LOADED_COUNT 1000
 #define LOADED_BYTES (64u * 1024 * 1024)
