@@ -16,8 +16,8 @@
 
 #define NS_PER_S INT64_C(1000000000)
 #define SENTRIES_MAX 1000 /* of all mailboxes; elsewhere max_per_host is the limit, but not for servers on this machine */
-#define STABLE_S 300      /* a connection that lived for so long was wanted by the server; ten that are ended each minute would be a flood of logins */
-#define GIVEN_UP_S 600    /* a connection that somebody else needed will be needed again */
+#define STABLE_S 300   /* a connection that lived for so long was wanted by the server; ten that are ended each minute would be a flood of logins */
+#define GIVEN_UP_S 600 /* a connection that somebody else needed will be needed again */
 
 static int64_t scaled_ns(int64_t seconds)
 {
