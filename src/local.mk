@@ -228,6 +228,7 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-idle.c \
 	src/supervisor/attendant-leave.c \
 	src/supervisor/attendant-listen.c \
+	src/supervisor/attendant-prepare.c \
 	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant-stock.c \

@@ -131,6 +131,8 @@ struct attendant {
 	bool complained;                               /* check and list: a REPORT_FAILED has said what is wrong */
 };
 
+/* Locks the mailbox, and recalls what is known of it and of its messages. -1: nobody may be born; what was taken is given back by attendant_free. */
+int attendant_prepare(struct attendant *attendant, struct error *err);
 /* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. insistent: a person wants it now, whatever has failed before. -1: nothing was
  * started; finished is not called. */
 int attendant_start(
