@@ -44,7 +44,7 @@ static const char *const steps[] = {
 	 * yet to be recognised, and the id that it had when its X-Mailhaul-Id was made; retention as frozen, in seconds, and when it began. Times whose name
 	 * ends in _clock are of the clock that does not jump (clock.h), delivered_clock only where there is a retention; that clock begins as the wall
 	 * clock, so what was intended before it did has its time. Of a mailbox: error_since, when what last_error says began. Of a target: when it last
-	 * accepted a message. Of a destination: its back-off, since when, when it last accepted a message, and what was refused. Of a folder: listing, the digest of the
+	 * accepted a message. Of a destination: its back-off, since when, and when it last accepted a message. Of a folder: listing, the digest of the
 	 * last complete listing, as long as all that it named is known here. Of a delivery: intent_place, where its destination put mail then (struct state_target). Of a host: struct host_facts, and since when. */
 	"ALTER TABLE mailbox ADD COLUMN stopped TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE folder ADD COLUMN renumberings INTEGER NOT NULL DEFAULT 0;"
@@ -64,7 +64,7 @@ static const char *const steps[] = {
 	"CREATE TABLE destination ("
 	" name TEXT PRIMARY KEY NOT NULL, failures INTEGER NOT NULL DEFAULT 0, clock INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0,"
 	" last_error TEXT NOT NULL DEFAULT '', last_error_kind INTEGER NOT NULL DEFAULT 0, last_error_at INTEGER NOT NULL DEFAULT 0,"
-	" down_since INTEGER NOT NULL DEFAULT 0, accepted_at INTEGER NOT NULL DEFAULT 0, credential INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+	" down_since INTEGER NOT NULL DEFAULT 0, accepted_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
 	"ALTER TABLE folder ADD COLUMN listing BLOB;"
 	"CREATE TRIGGER message_forgotten AFTER DELETE ON message BEGIN"
 	" UPDATE folder SET listing = NULL WHERE id = OLD.folder AND listing IS NOT NULL; END;"
@@ -76,6 +76,8 @@ static const char *const steps[] = {
 	" boundary INTEGER NOT NULL, boundary_at INTEGER NOT NULL, idle_s INTEGER NOT NULL DEFAULT 0,"
 	" login_delay_s INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (protocol, host, port, tls)) "
 	"WITHOUT ROWID;",
+	/* Of a destination: with which credential it was refused. */
+	"ALTER TABLE destination ADD COLUMN credential INTEGER NOT NULL DEFAULT 0;",
 };
 _Static_assert(ARRAY_SIZE(steps) == SCHEMA_VERSION, "one step for each version");
 

@@ -73,7 +73,7 @@ _Static_assert(STAGE_OPEN == 2 && STAGE_INTENT == 3 && STAGE_DELIVERED == 4 && D
 _Static_assert(DELIVERY_OPEN == 1 && DELIVERY_INTENT == 2 && DELIVERY_DEFERRED == 4 && DELIVERY_HELD == 5, "as in the conditions above");
 
 /* schema.c: the tables of a new database; the steps from an older one; the check that we know it. */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 int schema_create(struct state *state, struct error *err);
 int schema_upgrade(struct state *state, bool read_only, struct error *err);
 /* Inside a transaction: from a version (0: nothing is there yet) to a later one. */
