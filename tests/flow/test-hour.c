@@ -41,15 +41,15 @@ struct scene {
 	struct peer *peer;
 };
 
-/* Each message makes a file, and waits for another. */
+/* Each message makes a directory, and waits for another; not for ever, should the test end before. */
 static void begin(struct scene *scene, const char *command)
 {
 	*scene = (struct scene){.peer = peer_start(script, PEER_LISTEN)};
 	warp->passed_ns = 0;
 	agent_init(&scene->agent);
 	agent_configure(&scene->agent,
-		"destinations:\n  home: {mda: [/bin/sh, -c, 'cd %s; n=$(ls | grep -c begun); mkdir begun$n; while ! [ -e go$n ]; do sleep 0.01; "
-		"done'],"
+		"destinations:\n  home: {mda: [/bin/sh, -c, 'cd %s; n=$(ls | grep -c begun); mkdir begun$n; i=0; while ! [ -e go$n ] && [ $((i=i+1)) "
+		"-lt 6000 ]; do sleep 0.01; done'],"
 		" timeout: 1h}\n"
 		"mailboxes:\n  - {name: isp, imap: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: home}\n",
 		scene->agent.dir, scene->peer->port);
