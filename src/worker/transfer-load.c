@@ -296,10 +296,11 @@ static int send_intent(struct transfer *transfer, struct haul *haul, bool last, 
 		record.targets |= UINT64_C(1) << haul->deliveries[i].target;
 	memcpy(record.hash, haul->message->hash, sizeof(record.hash));
 	memcpy(record.trace, haul->message->trace, sizeof(record.trace));
+	/* First: a record that could not be sent may still go with the session's last words, and then its draft must be in tmp/. */
+	haul->stage = HAUL_INTENDED;
 	if (channel_send(transfer->session->channel, &record, NULL, 0, err) < 0)
 		return -1;
 	haul->seq = record.seq;
-	haul->stage = HAUL_INTENDED;
 	return 0;
 }
 

@@ -63,6 +63,10 @@ mutations() {
   mutate sync-again src/dest/maildir-draft.c \
     'if (sync_all(drafts) < 0) {' 'if (sync_all(drafts) < 0 && sync_all(drafts) < 0) {' \
     tests/unit/test-maildir "--faults EIO-syncs --hauls imap-keep-maildir"
+  mutate stage-after-the-intent src/worker/transfer-load.c \
+    '	haul->stage = HAUL_INTENDED;' '' \
+    '	haul->seq = record.seq;' '	haul->seq = record.seq, haul->stage = HAUL_INTENDED;' \
+    "--faults EIO-messages --hauls pop3-keep-two"
 }
 
 say() {

@@ -40,7 +40,8 @@ SELECTION = [
     (TURN, "kill-again", 400),
     (TURN, "power-cut*", 200),
     (TURN, "E*", 160),
-    (TURN, "EIO-messages", 30),
+    (("pop3-keep-two",), "EIO-messages", 1),   # whether a draft stays whose intent may yet be sent, few places tell
+    (("imap-*",), "EIO-messages", 60),
     (TURN, "short*", 160),
     (TURN, "malloc-worker*", 160),
     (TURN, "malloc-s*", 12000),
