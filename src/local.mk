@@ -247,6 +247,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/daemon.h \
 	src/supervisor/destinations.c \
 	src/supervisor/destinations.h \
+	src/supervisor/ending.c \
+	src/supervisor/ending.h \
 	src/supervisor/health.c \
 	src/supervisor/health.h \
 	src/supervisor/herald.c \
@@ -263,6 +265,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/once.h \
 	src/supervisor/outlook.c \
 	src/supervisor/outlook.h \
+	src/supervisor/places.c \
+	src/supervisor/places.h \
 	src/supervisor/privileges.c \
 	src/supervisor/privileges.h \
 	src/supervisor/program.c \

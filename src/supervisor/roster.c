@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sysexits.h>
 
 #include "base/clock.h"
@@ -10,63 +9,18 @@
 #include "config/endpoint.h"
 #include "supervisor/attendant.h"
 #include "supervisor/destinations.h"
-#include "supervisor/health.h"
-#include "supervisor/herald.h"
+#include "supervisor/ending.h"
 #include "supervisor/ledger.h"
 #include "supervisor/lock.h"
+#include "supervisor/places.h"
 #include "supervisor/progress.h"
 
 #define NS_PER_MS 1000000
 #define BUSY_RETRY_MS 20
 #define BUSY_RETRIES_MAX 3000 /* a minute: then the other one hangs, and somebody should know */
 #define LOCK_RETRY_MS 1000
-/* Whoever has not said a word for so long waits for a server that takes its time, and costs nothing but memory; of which there has to be an end, too. */
-#define SILENT_S 30
-#define SESSIONS_MAX 1000
 
 /* -- how a session ended -- */
-
-static int store_end(struct state *state, const struct mailbox_state *mailbox, struct attendant *attendant, struct error *err)
-{
-	/* Outcomes are in the ledger; this tells how things stand, and may be a session behind after a power cut. */
-	if (state_begin_unsynced(state, err) < 0)
-		return -1;
-	if (state_mailbox_store(state, mailbox, err) == 0 &&
-		(attendant == NULL ||
-			(destinations_note_accepted(attendant, err) == 0 && attendant_store_facts(attendant, clock_wall_s(), err) == 0)) &&
-		state_commit(state, err) == 0)
-		return 0;
-	state_rollback(state);
-	return -1;
-}
-
-/* Keeps in the state how it ended; attendant NULL: before it began. 0, or -1 when the database is busy. */
-static int record_end(struct service *service, const struct mailbox_config *config, struct mailbox_state *mailbox, struct attendant *attendant,
-	const struct error *err)
-{
-	const struct log log = {.key = "mailbox", .value = config->name};
-	struct mailbox_state before = *mailbox;
-	struct error problem;
-	int64_t now = clock_wall_s();
-	uint32_t random;
-
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		random = (uint32_t)now;
-	health_note(mailbox, err, now, config->poll_every_s, random);
-	if (err->kind == ERR_AUTH && err->scope == SCOPE_MAILBOX && attendant != NULL)
-		mailbox->credential = attendant->credentials[0];
-	if (store_end(service->state, mailbox, attendant, &problem) < 0) {
-		if (problem.kind == ERR_TEMP) {
-			*mailbox = before;
-			return -1;
-		}
-		service_state_failed(service, &problem);
-	}
-	herald_mailbox(service, &log, &before, mailbox, err);
-	if (attendant != NULL)
-		destinations_log_accepted(attendant);
-	return 0;
-}
 
 static int on_ending_retry(sd_event_source *source, uint64_t when_us, void *context)
 {
@@ -145,7 +99,7 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 	progress_clear();
 	/* Its last outcomes before anything else; if another mailhaul has the database, a little later. */
 	if (hauling && (ledger_commit(service->ledger, NULL) < 0 ||
-			       (!canceled && record_end(service, attendant->mailbox, &attendant->mailbox_state, attendant, err) < 0))) {
+			       (!canceled && ending_record(service, attendant->mailbox, &attendant->mailbox_state, attendant, err) < 0))) {
 		finish_later(attendant);
 		return;
 	}
@@ -181,24 +135,16 @@ static void fill_again_in(struct roster *roster, int64_t delay_ns)
 
 /* -- those that stay -- */
 
-/* Whoever is polled on that host needs a connection now and then. */
-static bool host_has_room(const struct roster *roster, const struct roster_host *host)
-{
-	if (host->is_local || roster->places_per_host == 0)
-		return true;
-	return host->pushed + (host->posts > roster->places_per_host) < roster->places_per_host;
-}
-
 static int on_idle_worker(struct service *service, struct attendant *attendant, const struct error *trouble, bool *ret_stays, struct error *err)
 {
 	struct roster *roster = service->roster;
 	struct post *post = post_of(roster, attendant);
 
 	*ret_stays = false;
-	if (roster->closed || roster->driver->may_be_pushed == NULL || !host_has_room(roster, post->host) ||
+	if (roster->closed || roster->driver->may_be_pushed == NULL || !places_has_room(roster, post->host) ||
 		!roster->driver->may_be_pushed(roster->context, post))
 		return 0; /* how it ended is recorded when it has */
-	if (record_end(service, attendant->mailbox, &attendant->mailbox_state, attendant, trouble) < 0)
+	if (ending_record(service, attendant->mailbox, &attendant->mailbox_state, attendant, trouble) < 0)
 		return error_set(err, ERR_TEMP, SCOPE_PROGRAM, "another mailhaul has the state");
 	*ret_stays = true;
 	return 0;
@@ -233,18 +179,6 @@ static void on_heard(struct service *service, struct attendant *attendant, uint3
 
 /* -- starting them -- */
 
-/* A mailbox that somebody else is hauling has not failed; one whose password cannot be read has. */
-static void record_failed_start(struct service *service, const struct post *post, const struct error *err)
-{
-	struct log log = {.key = "mailbox", .value = post->mailbox->name};
-	struct mailbox_state mailbox;
-	struct error problem;
-
-	if (err->kind != ERR_CONFIG || state_mailbox_open(service->state, service->config, post->mailbox, &mailbox, &problem) < 0 ||
-		record_end(service, post->mailbox, &mailbox, NULL, err) < 0)
-		log_say(&log, LEVEL_WARNING, "mailbox_failed", "%s", err->text);
-}
-
 /* Behind all others: they need not wait for whoever is hauling this one. */
 static void put_off(struct roster *roster, struct post *post)
 {
@@ -275,53 +209,9 @@ static int start(struct roster *roster, struct post *post)
 	post->state = POST_RESTING;
 	progress_clear();
 	if (roster->service->mode == JOB_HAUL)
-		record_failed_start(roster->service, post, &err);
+		ending_record_failed_start(roster->service, post->mailbox, &err);
 	roster->driver->ended(roster->context, post, NULL, &err);
 	return 0;
-}
-
-static int64_t silent_from(const struct post *post)
-{
-	return post->attendant->heard_ns + (int64_t)(SILENT_S * deadline_factor() * 1000 * NS_PER_MS);
-}
-
-static unsigned places_used(const struct roster *roster, bool by_failing, int64_t now)
-{
-	unsigned used = 0;
-
-	for (unsigned i = 0; i < roster->count; i++)
-		used += roster->posts[i]->state == POST_HAULING && silent_from(roster->posts[i]) > now && (!by_failing || roster->posts[i]->failing);
-	return used;
-}
-
-static bool has_place(const struct roster *roster, int64_t now)
-{
-	return roster->hauling < roster->places || (places_used(roster, false, now) < roster->places && roster->hauling < SESSIONS_MAX);
-}
-
-static bool host_has_place(const struct roster *roster, const struct roster_host *host)
-{
-	return host->is_local || roster->places_per_host == 0 || host->sessions < roster->places_per_host;
-}
-
-static struct post *next_to_start(const struct roster *roster)
-{
-	int64_t now = clock_monotonic_ns();
-	struct post *next = NULL;
-	bool for_failing;
-
-	if (roster->closed || !has_place(roster, now))
-		return NULL;
-	/* Who failed the last time may well keep a place for long and come to nothing; half of them are for those that work. */
-	for_failing = places_used(roster, true, now) < (roster->places + 1) / 2;
-	for (unsigned i = 0; i < roster->count; i++) {
-		struct post *post = roster->posts[i];
-
-		if (post->state == POST_WAITING && post->not_before_ns <= now && (next == NULL || post->turn < next->turn) &&
-			host_has_place(roster, post->host) && (for_failing || !post->failing || post->insistent))
-			next = post;
-	}
-	return next;
 }
 
 /* When someone may start who may not now, or a session falls silent. */
@@ -332,7 +222,7 @@ static void fill_again_when_due(struct roster *roster)
 	for (unsigned i = 0; i < roster->count; i++) {
 		const struct post *post = roster->posts[i];
 		int64_t when = post->state == POST_WAITING && post->not_before_ns != 0 ? post->not_before_ns
-			       : post->state == POST_HAULING                           ? silent_from(post)
+			       : post->state == POST_HAULING                           ? places_silent_from(post)
 										       : 0;
 
 		if (when > now && when < earliest)
@@ -346,7 +236,7 @@ void roster_fill(struct roster *roster)
 {
 	struct post *post;
 
-	while ((post = next_to_start(roster)) != NULL) {
+	while ((post = places_next(roster)) != NULL) {
 		if (!roster->driver->may_start(roster->context, post)) {
 			post->state = POST_RESTING;
 		} else if (start(roster, post) < 0) {
