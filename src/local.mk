@@ -202,6 +202,8 @@ src_libmailhaul_a_SOURCES = \
 	src/state/message.c \
 	src/state/place.c \
 	src/state/place.h \
+	src/state/plan-read.c \
+	src/state/plan-read.h \
 	src/state/plan.c \
 	src/state/refetch.c \
 	src/state/refused.c \

@@ -1,26 +1,12 @@
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/sha256.h"
+#include "state/plan-read.h"
 #include "state/store.h"
-
-#define ENTRIES_MAX 1000000 /* of one listing */
-
-/* Where the parts of a plan are, once their lengths are known to be right. */
-struct plan {
-	struct plan_header header;
-	const uint8_t *entries, *gone, *end;
-};
-
-/* What one entry says; the key is borrowed from the plan. */
-struct entry {
-	struct plan_entry head;
-	const uint8_t *key;
-};
 
 /* All that new messages have in common. */
 struct planting {
@@ -33,70 +19,6 @@ struct planting {
 	enum recognition recognition;
 	bool inherited; /* some of the new messages go on with deliveries that were begun before */
 };
-
-/* What follows the entry, or NULL if it is cut short. */
-static const uint8_t *next_entry(const uint8_t *at, const uint8_t *end, struct entry *ret_entry)
-{
-	if ((size_t)(end - at) < sizeof(ret_entry->head))
-		return NULL;
-	memcpy(&ret_entry->head, at, sizeof(ret_entry->head));
-	ret_entry->key = at + sizeof(ret_entry->head);
-	if ((size_t)(end - ret_entry->key) < ret_entry->head.key_len)
-		return NULL;
-	return ret_entry->key + ret_entry->head.key_len;
-}
-
-static bool key_is_uid(const struct entry *entry)
-{
-	char text[12];
-	int len = snprintf(text, sizeof(text), "%u", (unsigned)entry->head.uid);
-
-	return entry->head.uid != 0 && len == entry->head.key_len && memcmp(text, entry->key, (size_t)len) == 0;
-}
-
-static const char *entry_fault(const struct entry *entry, enum protocol protocol, uint64_t mark)
-{
-	const struct plan_entry *head = &entry->head;
-
-	if (head->key_len == 0 || head->key_len > KEY_MAX)
-		return "a plan with a key of impossible length";
-	if (head->size > INT64_MAX) /* number64, RFC 9051 9 */
-		return "a plan with a message of impossible size";
-	if (head->baseline > 1 || head->reserved != 0)
-		return "a plan with an unknown flag";
-	if (protocol == PROTOCOL_IMAP && (!key_is_uid(entry) || head->uid > mark))
-		return "a plan with a UID that is not its key, or above the mark";
-	return NULL;
-}
-
-static int read_plan(const void *bytes, size_t len, const struct folder_row *folder, struct plan *ret_plan, struct error *err)
-{
-	const uint8_t *at = bytes, *end = at + len;
-
-	if (len < sizeof(ret_plan->header))
-		return store_lie(err, "a plan without a header");
-	memcpy(&ret_plan->header, at, sizeof(ret_plan->header));
-	at += sizeof(ret_plan->header);
-	if (ret_plan->header.entry_count > ENTRIES_MAX || ret_plan->header.gone_count > ENTRIES_MAX || ret_plan->header.mark > UINT32_MAX)
-		return store_lie(err, "a plan of impossible size");
-	ret_plan->entries = at;
-	for (uint64_t i = 0; i < ret_plan->header.entry_count; i++) {
-		struct entry entry;
-		const char *fault;
-
-		at = next_entry(at, end, &entry);
-		if (at == NULL)
-			return store_lie(err, "a plan that is cut short");
-		fault = entry_fault(&entry, folder->protocol, ret_plan->header.mark);
-		if (fault != NULL)
-			return store_lie(err, "%s", fault);
-	}
-	ret_plan->gone = at;
-	ret_plan->end = end;
-	if ((uint64_t)(end - at) != ret_plan->header.gone_count * sizeof(uint64_t))
-		return store_lie(err, "a plan of another length than it says");
-	return 0;
-}
 
 /* -- New messages -- */
 
@@ -111,7 +33,7 @@ static int insert_deliveries(struct state *state, const struct planting *plantin
 
 /* 1: done; 0: a message with this key is there already. */
 static int insert_message(
-	struct state *state, struct planting *planting, const struct entry *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
+	struct state *state, struct planting *planting, const struct plan_row *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
 {
 	const struct plan_entry *head = &entry->head;
 
@@ -174,7 +96,7 @@ static int set_aside_another(
 /* Something has the key of a new entry. POP3: a unique id may be given to another message once its own is gone (RFC 1939 7), which its size can give away
  * before we were told. */
 static int free_key(
-	struct state *state, struct planting *planting, const struct entry *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
+	struct state *state, struct planting *planting, const struct plan_row *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
 {
 	if (planting->folder.protocol == PROTOCOL_POP3)
 		return set_aside(state, planting, key_hash, &entry->head, err);
@@ -182,7 +104,7 @@ static int free_key(
 }
 
 /* POP3, where copies share a UIDL now: one that had it alone is one of them. */
-static int free_shared_uidl(struct state *state, struct planting *planting, const struct entry *entry, struct error *err)
+static int free_shared_uidl(struct state *state, struct planting *planting, const struct plan_row *entry, struct error *err)
 {
 	const uint8_t *end = memchr(entry->key, '\0', entry->head.key_len);
 	uint8_t uidl_hash[SHA256_BYTES];
@@ -218,7 +140,7 @@ static int find_predecessor(struct state *state, const struct planting *planting
 /* What was already done for the old one counts for the new one: no second copy where it was accepted, doubts stay doubts, and held stays held. The worker,
  * which cannot know, is told to ask again. */
 static int replace_predecessor(
-	struct state *state, struct planting *planting, const struct entry *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
+	struct state *state, struct planting *planting, const struct plan_row *entry, const uint8_t key_hash[KEY_HASH_BYTES], struct error *err)
 {
 	int64_t old_id;
 	bool touched;
@@ -239,7 +161,7 @@ static int replace_predecessor(
 	return sql_run(state, err, "DELETE FROM message WHERE id = ?1", SQL_NUMBER(old_id));
 }
 
-static int add_entry(struct state *state, struct planting *planting, const struct entry *entry, struct error *err)
+static int add_entry(struct state *state, struct planting *planting, const struct plan_row *entry, struct error *err)
 {
 	uint8_t key_hash[SHA256_BYTES];
 	int done;
@@ -256,7 +178,7 @@ static int add_entry(struct state *state, struct planting *planting, const struc
 	return done != 0 ? done : replace_predecessor(state, planting, entry, key_hash, err);
 }
 
-static int add_entries(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
+static int add_entries(struct state *state, struct planting *planting, const struct plan_view *plan, struct error *err)
 {
 	const uint8_t *at = plan->entries;
 
@@ -267,9 +189,9 @@ static int add_entries(struct state *state, struct planting *planting, const str
 		planting->next_id = 1;
 	planting->first_id = plan->header.entry_count != 0 ? planting->next_id : 0;
 	for (uint64_t i = 0; i < plan->header.entry_count; i++) {
-		struct entry entry = {0};
+		struct plan_row entry = {0};
 
-		at = next_entry(at, plan->end, &entry);
+		at = plan_next_entry(at, plan->end, &entry);
 		if (add_entry(state, planting, &entry, err) < 0)
 			return -1;
 	}
@@ -296,7 +218,7 @@ static int mark_gone(struct state *state, struct planting *planting, int64_t mes
 		SQL_NUMBER(STAGE_GONE), SQL_NUMBER(planting->least_s));
 }
 
-static int bury(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
+static int bury(struct state *state, struct planting *planting, const struct plan_view *plan, struct error *err)
 {
 	for (uint64_t i = 0; i < plan->header.gone_count; i++) {
 		uint64_t id;
@@ -343,7 +265,7 @@ static int find_returned(struct state *state, struct planting *planting, const u
 	return found;
 }
 
-static int take_back(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
+static int take_back(struct state *state, struct planting *planting, const struct plan_view *plan, struct error *err)
 {
 	size_t count = plan->header.gone_count;
 	uint64_t *gone = xcalloc(count, sizeof(*gone));
@@ -384,17 +306,17 @@ static int store_folder(struct state *state, const struct folder_row *folder, st
 }
 
 /* A message whose UIDL another one has, too, got another key by that (pop3-listing.h), and is there all the same. */
-static int find_copy(struct state *state, const struct planting *planting, const struct plan *plan, bool *ret_found, struct error *err)
+static int find_copy(struct state *state, const struct planting *planting, const struct plan_view *plan, bool *ret_found, struct error *err)
 {
 	const uint8_t *at = plan->entries;
 	int64_t found = 0;
 
 	for (uint64_t i = 0; i < plan->header.entry_count && found == 0; i++) {
 		uint8_t key_hash[SHA256_BYTES];
-		struct entry entry = {0};
+		struct plan_row entry = {0};
 		const uint8_t *end;
 
-		at = next_entry(at, plan->end, &entry);
+		at = plan_next_entry(at, plan->end, &entry);
 		end = memchr(entry.key, '\0', entry.head.key_len);
 		if (end == NULL)
 			continue;
@@ -408,7 +330,7 @@ static int find_copy(struct state *state, const struct planting *planting, const
 }
 
 /* POP3: nothing that was listed before is listed now, but something else is. */
-static int look_for_new_uidls(struct state *state, struct planting *planting, const struct plan *plan, struct error *err)
+static int look_for_new_uidls(struct state *state, struct planting *planting, const struct plan_view *plan, struct error *err)
 {
 	bool copied;
 
@@ -428,7 +350,7 @@ static int store_listing(struct state *state, const struct folder_row *folder, c
 		usable ? SQL_BLOB(record->hash, sizeof(record->hash)) : SQL_BLOB(NULL, 0));
 }
 
-static int carry_out(struct state *state, struct planting *planting, const struct record *record, const struct plan *plan, struct error *err)
+static int carry_out(struct state *state, struct planting *planting, const struct record *record, const struct plan_view *plan, struct error *err)
 {
 	struct folder_row *folder = &planting->folder;
 	bool complete = (record->flags & REC_COMPLETE) != 0;
@@ -462,11 +384,11 @@ int state_plan(struct state *state, int64_t folder_id, const struct record *reco
 	struct planned *ret_planned, struct error *err)
 {
 	struct planting planting = {.disposal = disposal, .now = now, .least_s = state_least_s(state, now)};
-	struct plan plan;
+	struct plan_view plan;
 	int64_t before;
 	int result;
 
-	if (folder_load(state, folder_id, &planting.folder, err) < 0 || read_plan(plan_bytes, len, &planting.folder, &plan, err) < 0)
+	if (folder_load(state, folder_id, &planting.folder, err) < 0 || plan_read(plan_bytes, len, &planting.folder, &plan, err) < 0)
 		return -1;
 	if (record->uidvalidity > UINT32_MAX)
 		return store_lie(err, "a UIDVALIDITY of more than 32 bits");
