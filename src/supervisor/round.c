@@ -13,21 +13,29 @@
 
 #define UNKILLABLE_S 10
 
-static void report_unkillable(struct post *post)
+static void report_unkillable(const struct post *post, struct attendant *attendant)
 {
 	struct log log = {.key = "mailbox", .value = post->mailbox->name};
-	struct attendant *attendant = post->attendant;
+	bool is_waited_for = post->attendant == attendant || post->ending;
 	char text[200];
 
-	if (attendant->killed_ns == 0 || attendant->reported || clock_monotonic_ns() - attendant->killed_ns < timetable_scaled_ns(UNKILLABLE_S))
+	if (attendant->killed_ns == 0 || attendant->worker.pid == 0 || attendant->reported ||
+		clock_monotonic_ns() - attendant->killed_ns < timetable_scaled_ns(UNKILLABLE_S))
 		return;
 	attendant->reported = true;
 	snprintf(text, sizeof(text),
-		"process %ld was killed and does not end, which is a matter of the kernel, often of a dead network file system; the mailbox waits "
-		"for it",
-		(long)attendant->worker.pid);
+		"process %ld was killed and does not end, which is a matter of the kernel, often of a dead network file system; %s",
+		(long)attendant->worker.pid, is_waited_for ? "the mailbox waits for it" : "one of its folders is only polled");
 	log_say(&log, LEVEL_ERROR, "worker_unkillable", "%s", text);
 	herald_tell(attendant->service, "worker_unkillable", post->mailbox->name, NULL, text);
+}
+
+static void report_all_unkillable(const struct post *post)
+{
+	report_unkillable(post, post->attendant);
+	for (unsigned i = 0; i < post->sentries.count; i++)
+		if (post->sentries.list[i].attendant != NULL)
+			report_unkillable(post, post->sentries.list[i].attendant);
 }
 
 static void try_new_password(struct roster *roster, struct post *post)
@@ -79,7 +87,7 @@ void round_make(struct roster *roster, struct timetable *timetable, bool leaving
 		struct post *post = roster->posts[i];
 
 		if (post->attendant != NULL) {
-			report_unkillable(post);
+			report_all_unkillable(post);
 			attendant_take_stock(post->attendant);
 		} else if (post->state == POST_RESTING && post->refused) {
 			try_new_password(roster, post);

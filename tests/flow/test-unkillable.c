@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -65,10 +67,60 @@ static void the_others_go_on(void **state)
 	peer_free(second);
 }
 
+static unsigned count_in(const struct str *text, const char *word)
+{
+	unsigned count = 0;
+
+	for (const char *at = strstr(text->data, word); at != NULL; at = strstr(at + 1, word))
+		count++;
+	return count;
+}
+
+/* A connection that only listens is a worker, too. The reload tells both to leave; only the session does. */
+static void one_that_only_listens(void **state)
+{
+	static const struct step empty[] = {S("* 0 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), END};
+	static const struct step looks[] = {C("%2 EXAMINE \"INBOX\""), PLAY(empty), S("%2 OK"), C("%3 EXAMINE \"Junk\""), PLAY(empty), S("%3 OK"),
+		C("%4 EXAMINE \"INBOX\""), PLAY(empty), S("%4 OK"), END};
+	static const struct step stuck[] = {
+		PLAY(logs_in_again), C("%3 EXAMINE \"Junk\""), PLAY(empty), S("%3 OK"), C("%4 IDLE"), S("+"), HERE, DRAIN, END};
+	static const struct step script[] = {PLAY(logs_in), PLAY(looks), ALSO(stuck), C("%5 IDLE"), S("+ the first waits"), PLAY(leaves), NEXT,
+		PLAY(greets), C("%9 CAPABILITY"), S("%1 OK [" CAPS "] in"), S("* " CAPS), S("%9 OK"), S("* OK back again"), DRAIN, END};
+	struct peer *peer = peer_start(script, PEER_LISTEN);
+	struct agent agent;
+	char name[60];
+	pid_t sentry;
+
+	(void)state;
+	agent_init(&agent);
+	agent.deadline_factor = "0.01";
+	agent_configure(&agent,
+		"destinations:\n  home: {maildir: %s/home}\n"
+		"mailboxes:\n  - {name: isp, imap: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: home, push: yes,\n"
+		"     poll_every: 1d, folders: [INBOX, Junk]}\n",
+		agent.dir, peer->port);
+	agent_start(&agent, (const char *const[]){"daemon", "-v", "--trace", "isp", NULL});
+	peer_await_here(peer);
+	sentry = agent_worker(&agent);
+	warp->unkillable = sentry;
+	kill(sentry, SIGSTOP);
+	kill(agent.pid, SIGHUP);
+	snprintf(name, sizeof(name), "process %ld was killed", (long)sentry);
+	agent_await_text(&agent, name);
+	kill(sentry, SIGKILL);
+	agent_await_text(&agent, "back again");
+	kill(agent.pid, SIGTERM);
+	agent_expect_end(&agent, 0);
+	assert_int_equal(count_in(&agent.err, "worker_unkillable"), 1);
+	agent_done(&agent);
+	peer_finish(peer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_others_go_on),
+		cmocka_unit_test(one_that_only_listens),
 	};
 	int failed;
 
