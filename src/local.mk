@@ -225,11 +225,14 @@ src_libmailhaul_a_SOURCES = \
 	src/spawner/helper.c \
 	src/spawner/spawner.c \
 	src/spawner/spawner.h \
+	src/supervisor/allowance.c \
+	src/supervisor/allowance.h \
 	src/supervisor/attendant-birth.c \
 	src/supervisor/attendant-identity.c \
 	src/supervisor/attendant-idle.c \
 	src/supervisor/attendant-leave.c \
 	src/supervisor/attendant-listen.c \
+	src/supervisor/attendant-log.c \
 	src/supervisor/attendant-prepare.c \
 	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \

@@ -22,6 +22,7 @@ tests_lib_libtest_a_SOURCES = \
 
 UNIT_TESTS = \
 	tests/unit/test-address \
+	tests/unit/test-allowance \
 	tests/unit/test-backoff \
 	tests/unit/test-base64 \
 	tests/unit/test-buffer \

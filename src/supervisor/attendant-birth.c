@@ -227,16 +227,16 @@ static int judge_command(struct attendant *attendant, struct error *err)
 	return for_destination(attendant, err);
 }
 
+/* 0: now, or when a password command has ended. */
+static int gather_secrets_and_give_birth(struct attendant *attendant, struct error *err);
+
 static int go_on(struct attendant *attendant, struct error *err)
 {
-	int result;
-
 	if (judge_command(attendant, err) < 0)
 		return -1;
 	attendant->secret_fds[attendant->next_secret++] = attendant->command_output;
 	attendant->command_output = -1;
-	result = attendant_gather_secrets(attendant, err);
-	return result > 0 ? attendant_give_birth(attendant, err) : result;
+	return gather_secrets_and_give_birth(attendant, err);
 }
 
 static void on_command_end(void *context)
@@ -277,7 +277,8 @@ static int run_password_command(struct attendant *attendant, const struct passwo
 	return result;
 }
 
-int attendant_gather_secrets(struct attendant *attendant, struct error *err)
+/* 1: all there, 0: a command is running, -1 */
+static int gather_secrets(struct attendant *attendant, struct error *err)
 {
 	for (; attendant->next_secret <= attendant->job.destination_count; attendant->next_secret++) {
 		const struct server *server = server_of(attendant, attendant->next_secret);
@@ -361,7 +362,7 @@ static void send_directories(struct attendant *attendant)
 	}
 }
 
-int attendant_give_birth(struct attendant *attendant, struct error *err)
+static int give_birth(struct attendant *attendant, struct error *err)
 {
 	int ends[2];
 
@@ -384,9 +385,19 @@ int attendant_give_birth(struct attendant *attendant, struct error *err)
 	return result == 0 ? attendant_watch(attendant, err) : -1;
 }
 
-int attendant_bring_up(struct attendant *attendant, struct error *err)
+static int gather_secrets_and_give_birth(struct attendant *attendant, struct error *err)
 {
-	int result = attendant_gather_secrets(attendant, err);
+	int result = gather_secrets(attendant, err);
 
-	return result > 0 ? attendant_give_birth(attendant, err) : result;
+	return result > 0 ? give_birth(attendant, err) : result;
+}
+
+int attendant_bring_up(struct attendant *attendant, int prepared, struct attendant **ret_attendant, struct error *err)
+{
+	if (prepared < 0 || gather_secrets_and_give_birth(attendant, err) < 0) {
+		attendant_free(attendant);
+		return -1;
+	}
+	*ret_attendant = attendant;
+	return 0;
 }

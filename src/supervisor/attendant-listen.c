@@ -3,24 +3,22 @@
 
 /* One that only listens: its worker is told where its mailbox is and one folder of it, and no more. */
 
-int attendant_listen(
-	struct service *service, const struct mailbox_config *mailbox, unsigned folder, struct attendant **ret_attendant, struct error *err)
+static int recall(struct attendant *attendant, struct error *err)
 {
-	struct attendant *attendant = attendant_new(service, mailbox, JOB_LISTEN);
-	int result;
+	struct service *service = attendant->service;
+
+	if (state_mailbox_open(service->state, service->config, attendant->mailbox, &attendant->mailbox_state, err) < 0)
+		return -1;
+	return attendant_make_job(attendant, err);
+}
+
+int attendant_listen(struct service *service, const struct mailbox_config *mailbox, struct allowance *lines, unsigned folder,
+	struct attendant **ret_attendant, struct error *err)
+{
+	struct attendant *attendant = attendant_new(service, mailbox, JOB_LISTEN, lines);
 
 	attendant->folders[0] = mailbox->folders[folder];
-	result = state_mailbox_open(service->state, service->config, mailbox, &attendant->mailbox_state, err);
-	if (result == 0)
-		result = attendant_make_job(attendant, err);
-	if (result == 0)
-		result = attendant_bring_up(attendant, err);
-	if (result < 0) {
-		attendant_free(attendant);
-		return -1;
-	}
-	*ret_attendant = attendant;
-	return 0;
+	return attendant_bring_up(attendant, recall(attendant, err), ret_attendant, err);
 }
 
 void attendant_take_heard(struct attendant *attendant, const struct record *record)

@@ -74,7 +74,7 @@ void attendant_committed(struct attendant *attendant, const struct record *recor
 	struct log_entry entry;
 	char text[sizeof(record->text) + 160];
 
-	if (!is_refusal(record) && end != REFUSAL_RELEASED)
+	if ((!is_refusal(record) && end != REFUSAL_RELEASED) || !attendant_may_log(attendant))
 		return;
 	target = target_of(attendant, record->index);
 	snprintf(text, sizeof(text), "message %llu %s: %.*s", (unsigned long long)record->id, ends[end].what, (int)record->len, record->text);

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "channel/channel.h"
+#include "supervisor/allowance.h"
 #include "supervisor/child.h"
 #include "supervisor/connectors.h"
 #include "supervisor/ledger.h"
@@ -55,6 +56,7 @@ int attendant_apply(struct attendant *attendant, const struct record *record, in
 	if (record->kind == REC_OUTCOME && record->verdict == VERDICT_ACCEPTED) { /* both stored when the session ends */
 		attendant->mailbox_state.last_mail = now;
 		attendant->deliveries++;
+		allowance_earn(attendant->lines);
 		attendant->accepted |= UINT64_C(1) << attendant->job.targets[record->index].dest;
 	}
 	return attendant_refusal(attendant, record, now, ret_end, err);
@@ -98,6 +100,7 @@ static void finish(struct attendant *attendant)
 {
 	judge_exit(attendant);
 	attendant->over = true;
+	attendant_tell_dropped(attendant);
 	attendant->service->finished(attendant->service, attendant, &attendant->result);
 }
 
@@ -116,31 +119,6 @@ static int on_worker_exit(sd_event_source *source, const siginfo_t *info, void *
 }
 
 /* -- what a worker says -- */
-
-static void take_log(struct attendant *attendant, const struct record *record)
-{
-	const char *end = record->text + record->len, *event = record->text;
-	const char *first = memchr(event, '\0', record->len);
-	struct log_entry entry, copy;
-
-	if (first == NULL || record->index > LEVEL_DEBUG)
-		return;
-	copy = (struct log_entry){.level = (enum log_level)record->index, .fields = record->count, .len = (size_t)(end - first - 1)};
-	if (copy.len > sizeof(copy.data) || (size_t)(first - event) >= sizeof(copy.event))
-		return;
-	memcpy(copy.event, event, (size_t)(first - event) + 1);
-	memcpy(copy.data, first + 1, copy.len);
-	if (log_entry_check(&copy) < 0)
-		return;
-	log_begin(&entry, &attendant->log, copy.level, copy.event); /* which mailbox it is, we know best */
-	for (const char *at = copy.data; at < copy.data + copy.len;) {
-		const char *value = at + strlen(at) + 1;
-
-		log_text(&entry, at, value);
-		at = value + strlen(value) + 1;
-	}
-	log_end(&entry);
-}
 
 static void take_trace(struct attendant *attendant, const struct record *record)
 {
@@ -240,7 +218,7 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	}
 	switch (record->kind) {
 	case REC_LOG:
-		take_log(attendant, record);
+		attendant_take_log(attendant, record);
 		break;
 	case REC_TRACE:
 		take_trace(attendant, record);
@@ -356,7 +334,7 @@ int attendant_watch(struct attendant *attendant, struct error *err)
 	return 0;
 }
 
-struct attendant *attendant_new(struct service *service, const struct mailbox_config *mailbox, enum job_mode mode)
+struct attendant *attendant_new(struct service *service, const struct mailbox_config *mailbox, enum job_mode mode, struct allowance *lines)
 {
 	struct attendant *attendant = xcalloc(1, sizeof(*attendant));
 
@@ -364,6 +342,7 @@ struct attendant *attendant_new(struct service *service, const struct mailbox_co
 	attendant->config = service->config;
 	attendant->mailbox = mailbox;
 	attendant->mode = mode;
+	attendant->lines = lines;
 	attendant->started_s = clock_wall_s();
 	attendant->heard_ns = clock_monotonic_ns();
 	attendant->log = (struct log){.key = "mailbox", .value = mailbox->name};
@@ -373,22 +352,13 @@ struct attendant *attendant_new(struct service *service, const struct mailbox_co
 	return attendant;
 }
 
-int attendant_start(
-	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err)
+int attendant_start(struct service *service, const struct mailbox_config *mailbox, struct allowance *lines, bool insistent,
+	struct attendant **ret_attendant, struct error *err)
 {
-	struct attendant *attendant = attendant_new(service, mailbox, service->mode);
-	int result;
+	struct attendant *attendant = attendant_new(service, mailbox, service->mode, lines);
 
 	attendant->insistent = insistent;
-	result = attendant_prepare(attendant, err);
-	if (result == 0)
-		result = attendant_bring_up(attendant, err);
-	if (result < 0) {
-		attendant_free(attendant);
-		return -1;
-	}
-	*ret_attendant = attendant;
-	return 0;
+	return attendant_bring_up(attendant, attendant_prepare(attendant, err), ret_attendant, err);
 }
 
 static void free_job(struct attendant *attendant)

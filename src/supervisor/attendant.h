@@ -17,6 +17,7 @@
 #include "supervisor/program.h"
 #include "supervisor/progress.h"
 
+struct allowance;
 struct attendant;
 struct connector;
 struct connectors;
@@ -86,6 +87,7 @@ struct attendant {
 	int64_t started_s;           /* wall clock */
 	int64_t heard_ns, killed_ns; /* CLOCK_MONOTONIC: its last word; 0 or since when it should be dead */
 	struct log log;
+	struct allowance *lines; /* that its worker may log; borrowed */
 	struct job job;
 	int64_t places[TARGETS_MAX];  /* where each destination of the job puts mail (maildir_place); 0: its Maildir is not open */
 	struct host_facts host_facts; /* as the worker has reported them, or as it was told */
@@ -133,13 +135,13 @@ struct attendant {
 
 /* Locks the mailbox, and recalls what is known of it and of its messages. -1: nobody may be born; what was taken is given back by attendant_free. */
 int attendant_prepare(struct attendant *attendant, struct error *err);
-/* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. insistent: a person wants it now, whatever has failed before. -1: nothing was
- * started; finished is not called. */
-int attendant_start(
-	struct service *service, const struct mailbox_config *mailbox, bool insistent, struct attendant **ret_attendant, struct error *err);
+/* Takes the mailbox lock (JOB_HAUL), gathers secrets, starts the worker. lines: of the mailbox, and longer there than the attendant. insistent: a person
+ * wants it now, whatever has failed before. -1: nothing was started; finished is not called. */
+int attendant_start(struct service *service, const struct mailbox_config *mailbox, struct allowance *lines, bool insistent,
+	struct attendant **ret_attendant, struct error *err);
 /* A worker that listens to that folder. It takes no lock, knows no destination, and nothing that it says gets into the state. -1 as above. */
-int attendant_listen(
-	struct service *service, const struct mailbox_config *mailbox, unsigned folder, struct attendant **ret_attendant, struct error *err);
+int attendant_listen(struct service *service, const struct mailbox_config *mailbox, struct allowance *lines, unsigned folder,
+	struct attendant **ret_attendant, struct error *err);
 void attendant_stop(struct attendant *attendant); /* leave at the next message boundary; if that takes too long, at once */
 void attendant_hurry(
 	struct attendant *attendant); /* leave at once, with nothing in doubt but what waits for its answer; killed if that takes too long */
@@ -165,7 +167,7 @@ void attendant_acknowledge(struct attendant *attendant, uint32_t seq);
 void attendant_condemn(struct attendant *attendant, const struct error *why); /* it broke the order of steps: killed */
 
 /* -- what its files share -- */
-struct attendant *attendant_new(struct service *service, const struct mailbox_config *mailbox, enum job_mode mode);
+struct attendant *attendant_new(struct service *service, const struct mailbox_config *mailbox, enum job_mode mode, struct allowance *lines);
 void attendant_send(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count);
 void attendant_refuse(struct attendant *attendant, const struct error *why); /* REC_FAILED to the request at hand */
 int attendant_watch(struct attendant *attendant, struct error *err);         /* its channel, its silence and its end */
@@ -173,10 +175,8 @@ int attendant_watch(struct attendant *attendant, struct error *err);         /* 
 /* The targets of the job, as the state wants them; of TARGETS_MAX. Returns their number. */
 unsigned attendant_targets(const struct attendant *attendant, struct state_target *targets);
 int attendant_make_job(struct attendant *attendant, struct error *err);
-int attendant_gather_secrets(struct attendant *attendant, struct error *err); /* 1: all there, 0: a command is running, -1 */
-int attendant_give_birth(struct attendant *attendant, struct error *err);
-/* Secrets, birth. */
-int attendant_bring_up(struct attendant *attendant, struct error *err);
+/* Secrets, birth; prepared is what became of what comes before. -1, then or now: the attendant is freed. */
+int attendant_bring_up(struct attendant *attendant, int prepared, struct attendant **ret_attendant, struct error *err);
 /* attendant-requests.c; fds are the attendant's to close */
 int attendant_serve(struct attendant *attendant, const struct record *request, const int *fds, unsigned fd_count, struct error *err);
 int attendant_nonsense(struct error *err, const char *what); /* the worker asked for what cannot be; returns -1 */
@@ -186,6 +186,10 @@ int attendant_identify(struct attendant *attendant, const struct record *request
 int attendant_let_idle(struct attendant *attendant, const struct record *request, struct error *err); /* answers REC_IDLE */
 void attendant_take_busy(struct attendant *attendant);
 bool attendant_may_say(const struct attendant *attendant, enum record_kind kind); /* at this moment */
+/* attendant-log.c */
+void attendant_take_log(struct attendant *attendant, const struct record *record);
+bool attendant_may_log(struct attendant *attendant);      /* one line that the worker gives rise to; false: it is counted instead */
+void attendant_tell_dropped(struct attendant *attendant); /* if there were any */
 /* attendant-listen.c */
 void attendant_take_heard(struct attendant *attendant, const struct record *record);
 /* attendant-refusal.c */

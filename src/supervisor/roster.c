@@ -192,7 +192,7 @@ static int start(struct roster *roster, struct post *post)
 {
 	struct error err = {0};
 
-	if (attendant_start(roster->service, post->mailbox, post->insistent, &post->attendant, &err) == 0) {
+	if (attendant_start(roster->service, post->mailbox, &post->lines, post->insistent, &post->attendant, &err) == 0) {
 		post->state = POST_HAULING;
 		roster->hauling++;
 		post->host->sessions++;

@@ -8,6 +8,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "supervisor/allowance.h"
 #include "supervisor/sentries.h"
 
 struct attendant;
@@ -36,6 +37,7 @@ struct post {
 	struct attendant *attendant; /* POST_HAULING and POST_PUSHED, else NULL */
 	struct sentries sentries;    /* while it has an attendant */
 	bool ending;                 /* its session is over, and these are not yet */
+	struct allowance lines;      /* in the log, of all of them together */
 	/* The daemon's */
 	int64_t due_ns, started_ns;         /* CLOCK_BOOTTIME: when it is wanted next; when its last session began */
 	const struct mailbox_config *later; /* what mailbox becomes when its session is over; or NULL */

@@ -186,7 +186,7 @@ static void start_one(struct roster *roster, struct post *post)
 	struct sentry *sentry = next_free(post, clock_boottime_ns());
 	struct error err;
 
-	if (attendant_listen(roster->service, post->mailbox, (unsigned)(sentry - post->sentries.list), &sentry->attendant, &err) < 0) {
+	if (attendant_listen(roster->service, post->mailbox, &post->lines, (unsigned)(sentry - post->sentries.list), &sentry->attendant, &err) < 0) {
 		put_off_after(&post->sentries, false);
 		tell_failure(post, sentry, &err);
 		return;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "channel/channel.h"
+#include "supervisor/allowance.h"
 #include "supervisor/attendant.h"
 #include "supervisor/ledger.h"
 #include "tests/unit/state-fixture.h"
@@ -23,10 +24,11 @@ struct bench {
 	struct service service;
 	struct config config;
 	struct attendant *attendant;
+	struct allowance lines;
 	struct dest_config dests[1];
 	struct error result;
 	bool finished, ledger_failed, short_of_room, late, waits;
-	unsigned turns, heard;
+	unsigned turns, heard, logged, confessed;
 };
 
 static void on_finished(struct service *service, struct attendant *attendant, const struct error *err)
@@ -72,7 +74,7 @@ static int begin(void **ctx)
 	bench->service.ledger = ledger_new(bench->service.event, bench->fixture.state, on_ledger_failure, on_shortage, bench);
 	bench->dests[0] = (struct dest_config){.name = name, .kind = DEST_MDA, .argv = argv};
 
-	attendant = attendant_new(&bench->service, &bench->fixture.config, JOB_HAUL);
+	attendant = attendant_new(&bench->service, &bench->fixture.config, JOB_HAUL, &bench->lines);
 	attendant->mailbox_state.id = bench->fixture.mailbox;
 	attendant->job.destination_count = attendant->job.target_count = 1;
 	attendant->job.frozen = 1;
@@ -88,6 +90,7 @@ static int end(void **ctx)
 {
 	struct bench *bench = *ctx;
 
+	log_to(NULL, NULL, LEVEL_ERROR);
 	deadline_set_factor(1);
 	attendant_free(bench->attendant);
 	ledger_free(bench->service.ledger);
@@ -141,6 +144,12 @@ static void send_patiently(int fd, struct record *record, const int *fds, unsign
 }
 
 /* -- lies and nonsense -- */
+
+static void leave(int fd, bool well)
+{
+	send_patiently(fd, &(struct record){.kind = REC_END, .error = well ? ERR_NONE : ERR_PROTO, .scope = SCOPE_MAILBOX}, NULL, 0);
+	_exit(0);
+}
 
 static void say_too_much_about_nothing(int fd)
 {
@@ -229,6 +238,51 @@ static void test_takes_leaving_unasked_for_a_failure(void **ctx)
 	run_until(bench, &bench->finished);
 	assert_int_equal(bench->result.kind, ERR_LOCAL);
 	assert_int_equal(bench->result.scope, SCOPE_MAILBOX);
+}
+
+/* -- one that would fill the log -- */
+
+static void count_line(const struct log_entry *entry, void *context)
+{
+	struct bench *bench = context;
+
+	bench->logged++;
+	bench->confessed += strcmp(entry->event, "lines_dropped") == 0;
+}
+
+static void babble(int fd)
+{
+	static const char line[] = "hauled\0text\0what nobody needs";
+	struct record record = {.kind = REC_LOG, .index = LEVEL_INFO, .count = 1};
+
+	record_set_text(&record, line, sizeof(line));
+	for (unsigned i = 0; i < 5 * ALLOWANCE_LINES; i++)
+		send_patiently(fd, &record, NULL, 0);
+	leave(fd, true);
+}
+
+static void test_lets_none_fill_the_log(void **ctx)
+{
+	struct bench *bench = *ctx;
+
+	log_to(count_line, bench, LEVEL_INFO);
+	give_worker(bench, babble);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->logged, ALLOWANCE_LINES + 1);
+	assert_int_equal(bench->confessed, 1);
+	assert_int_equal(bench->result.kind, ERR_NONE);
+}
+
+/* Nor by what it makes us say. */
+static void test_lets_none_fill_the_log_with_refusals(void **ctx)
+{
+	struct bench *bench = *ctx;
+	const struct record refusal = {.kind = REC_OUTCOME, .verdict = VERDICT_REFUSED, .scope = SCOPE_MESSAGE};
+
+	log_to(count_line, bench, LEVEL_INFO);
+	for (unsigned i = 0; i < 5 * ALLOWANCE_LINES; i++)
+		attendant_committed(bench->attendant, &refusal, REFUSAL_HELD);
+	assert_int_equal(bench->logged, ALLOWANCE_LINES);
 }
 
 /* -- one that strace or a debugger looks at -- */
@@ -333,12 +387,6 @@ static bool ask(int fd, struct record *request, enum record_kind expected)
 	while (count != 0)
 		close(fds[--count]);
 	return result > 0 && answer.kind == expected;
-}
-
-static void leave(int fd, bool well)
-{
-	send_patiently(fd, &(struct record){.kind = REC_END, .error = well ? ERR_NONE : ERR_PROTO, .scope = SCOPE_MAILBOX}, NULL, 0);
-	_exit(0);
 }
 
 static void complain_again_and_again(int fd)
@@ -679,6 +727,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ends_one_that_records_while_it_should_only_look, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_says_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(test_takes_leaving_unasked_for_a_failure, begin, end),
+		cmocka_unit_test_setup_teardown(test_lets_none_fill_the_log, begin, end),
+		cmocka_unit_test_setup_teardown(test_lets_none_fill_the_log_with_refusals, begin, end),
 		cmocka_unit_test_setup_teardown(test_notices_the_end_of_one_that_is_traced, begin, end),
 		cmocka_unit_test_setup_teardown(test_does_not_wait_for_the_other_end_of_a_pipe, begin, end),
 		cmocka_unit_test_setup_teardown(test_counts_a_destination_that_is_down_once, begin, end),
