@@ -24,9 +24,10 @@
 
 struct connector {
 	struct connectors *connectors;
-	LIST_ENTRY(connector) next; /* while it is idle */
-	struct connect_request request;
-	char *server; /* host or path of the request */
+	TAILQ_ENTRY(connector) next; /* while it is idle */
+	char *host, *path;           /* one of them is NULL */
+	uint16_t port;
+	bool loopback_only;
 	struct child child;
 	int fd;
 	sd_event_source *input, *deadline;
@@ -37,7 +38,8 @@ struct connector {
 struct connectors {
 	sd_event *event;
 	struct spawner *spawner;
-	LIST_HEAD(, connector) idle;
+	TAILQ_HEAD(idle_list, connector) idle; /* for the shortest time first */
+	unsigned idle_count;
 };
 
 struct connectors *connectors_new(sd_event *event, struct spawner *spawner)
@@ -46,8 +48,14 @@ struct connectors *connectors_new(sd_event *event, struct spawner *spawner)
 
 	connectors->event = event;
 	connectors->spawner = spawner;
-	LIST_INIT(&connectors->idle);
+	TAILQ_INIT(&connectors->idle);
 	return connectors;
+}
+
+static void take_from_idle(struct connector *connector)
+{
+	TAILQ_REMOVE(&connector->connectors->idle, connector, next);
+	connector->connectors->idle_count--;
 }
 
 static void end(struct connector *connector)
@@ -57,7 +65,8 @@ static void end(struct connector *connector)
 	sd_event_source_disable_unref(connector->input);
 	sd_event_source_disable_unref(connector->deadline);
 	fs_close(connector->fd);
-	free(connector->server);
+	free(connector->host);
+	free(connector->path);
 	free(connector);
 }
 
@@ -67,8 +76,8 @@ void connectors_free(struct connectors *connectors)
 
 	if (connectors == NULL)
 		return;
-	while ((connector = LIST_FIRST(&connectors->idle)) != NULL) {
-		LIST_REMOVE(connector, next);
+	while ((connector = TAILQ_FIRST(&connectors->idle)) != NULL) {
+		take_from_idle(connector);
 		end(connector);
 	}
 	free(connectors);
@@ -86,11 +95,23 @@ static void set_deadline(struct connector *connector, double seconds)
 	sd_event_source_set_enabled(connector->deadline, SD_EVENT_ONESHOT);
 }
 
+static void end_longest_idle(struct connectors *connectors)
+{
+	struct connector *connector = TAILQ_LAST(&connectors->idle, idle_list);
+
+	take_from_idle(connector);
+	end(connector);
+}
+
 static void rest(struct connector *connector)
 {
+	struct connectors *connectors = connector->connectors;
+
 	connector->answered = NULL;
-	LIST_INSERT_HEAD(&connector->connectors->idle, connector, next);
+	TAILQ_INSERT_HEAD(&connectors->idle, connector, next);
 	set_deadline(connector, IDLE_S);
+	if (++connectors->idle_count > CONNECTORS_IDLE_MAX)
+		end_longest_idle(connectors);
 }
 
 static void fail(struct connector *connector, const char *text)
@@ -100,7 +121,7 @@ static void fail(struct connector *connector, const char *text)
 	void *context = connector->context;
 
 	if (answered == NULL)
-		LIST_REMOVE(connector, next);
+		take_from_idle(connector);
 	end(connector);
 	record_set_text(&answer, text, strlen(text));
 	if (answered != NULL)
@@ -178,8 +199,10 @@ static struct connector *start(struct connectors *connectors, const struct conne
 	}
 	connector = xcalloc(1, sizeof(*connector));
 	connector->connectors = connectors;
-	connector->request = *request;
-	connector->server = xstrdup(request->host != NULL ? request->host : request->path);
+	connector->host = request->host != NULL ? xstrdup(request->host) : NULL;
+	connector->path = request->host == NULL ? xstrdup(request->path) : NULL;
+	connector->port = request->port;
+	connector->loopback_only = request->loopback_only;
 	connector->fd = ends[0];
 	result = spawner_connector(connectors->spawner, ends[1], request, &connector->child, err);
 	close(ends[1]);
@@ -192,10 +215,9 @@ static struct connector *start(struct connectors *connectors, const struct conne
 
 static bool serves(const struct connector *connector, const struct connect_request *request)
 {
-	const struct connect_request *own = &connector->request;
-
-	return (own->host != NULL) == (request->host != NULL) && own->port == request->port && own->loopback_only == request->loopback_only &&
-	       strcmp(connector->server, request->host != NULL ? request->host : request->path) == 0;
+	if (request->host == NULL || connector->host == NULL)
+		return request->host == connector->host && strcmp(request->path, connector->path) == 0;
+	return strcmp(request->host, connector->host) == 0 && request->port == connector->port && request->loopback_only == connector->loopback_only;
 }
 
 /* One that is there, and has been told to do it again; or NULL. */
@@ -203,9 +225,9 @@ static struct connector *wake(struct connectors *connectors, const struct connec
 {
 	struct connector *connector;
 
-	LIST_FOREACH(connector, &connectors->idle, next)
+	TAILQ_FOREACH(connector, &connectors->idle, next)
 	if (serves(connector, request) && send(connector->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) {
-		LIST_REMOVE(connector, next);
+		take_from_idle(connector);
 		return connector;
 	}
 	return NULL;

@@ -1,9 +1,12 @@
 /* connectors.h - the processes that connect. Each knows one server only, so that whoever lies to it about names or addresses reaches nobody else's
- * connections; and stays for some seconds, so that the mailboxes of one server do not need a process each when they are looked into together. */
+ * connections; and stays for some seconds, so that the mailboxes of one server do not need a process each when they are looked into together. Of a thousand
+ * servers that are all looked into at once only the last few stay. */
 #ifndef MAILHAUL_SUPERVISOR_CONNECTORS_H
 #define MAILHAUL_SUPERVISOR_CONNECTORS_H
 
 #include <systemd/sd-event.h>
+
+#define CONNECTORS_IDLE_MAX 16
 
 struct connect_request;
 struct connector;

@@ -176,6 +176,27 @@ static void a_failure_is_answered_and_the_next_may_succeed(void **state)
 	connect_to(bench, &bench->one);
 }
 
+/* Whoever was used again is not the longest idle. */
+static void of_many_servers_the_last_stay(void **state)
+{
+	struct bench *bench = *state;
+	pid_t one = connect_to(bench, &bench->one), other = connect_to(bench, &bench->other);
+	struct server more;
+
+	assert_int_equal(connect_to(bench, &bench->one), one);
+	for (unsigned i = 0; i < CONNECTORS_IDLE_MAX - 1; i++) {
+		char name[20];
+
+		snprintf(name, sizeof(name), "more%u", i);
+		serve(&more, bench->dir, name);
+		connect_to(bench, &more);
+		end_server(&more);
+	}
+	while (kill(other, 0) == 0)
+		assert_true(sd_event_run(bench->event, 10 * 1000000) > 0);
+	assert_int_equal(connect_to(bench, &bench->one), one);
+}
+
 static void who_is_forgotten_does_not_answer(void **state)
 {
 	struct bench *bench = *state;
@@ -198,6 +219,7 @@ int main(void)
 		TEST(who_connects_already_keeps_nobody_waiting),
 		TEST(one_that_died_is_replaced),
 		TEST(a_failure_is_answered_and_the_next_may_succeed),
+		TEST(of_many_servers_the_last_stay),
 		TEST(who_is_forgotten_does_not_answer),
 	};
 
