@@ -36,7 +36,7 @@ enum record_kind {
 	REC_JUDGED,    /* to REC_JUDGE: what is new may be delivered */
 	REC_WATCH,     /* to REC_IDLE; count: 1 if it may stay and wait, 0: it is to leave */
 	/* worker -> supervisor: requests, answered one at a time */
-	REC_CONNECT = 32, /* index: 0 the source, 1 + i destination i of the job */
+	REC_CONNECT = 32, /* index: 0 the source, 1 + i destination i of the job; count: seconds that it may take, 0: as long as it does */
 	REC_FOLDER, /* index: folder of the job; uidvalidity; count: messages it has, but for those that are known to be new; flag COMPLETE: send all known keys */
 	REC_PLAN, /* fd: struct plan_file, sealed; uidvalidity; flags */
 	REC_WANT_FILE,

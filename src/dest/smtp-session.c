@@ -140,6 +140,8 @@ static int take_descriptor(struct smtp_session *session, struct error *err)
 		return fd;
 	if (session->context.channel == NULL)
 		return error_set(err, ERR_TEMP, SCOPE_DESTINATION, "there is nobody to ask for a connection");
+	if (session->latest.ns != DEADLINE_NEVER.ns)
+		request.count = SMTP_BEGIN_S;
 	if (channel_call(session->context.channel, &request, NULL, 0, REC_CONNECTED, &answer, &fd, 1, err) < 0)
 		return -1;
 	escape_into(session->address, sizeof(session->address), answer.text, answer.len);

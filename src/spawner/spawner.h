@@ -47,6 +47,7 @@ struct connect_request {
 	uint16_t port;
 	const char *path;   /* unix socket, if host is NULL */
 	bool loopback_only; /* an address beyond loopback is refused: no TLS was asked for */
+	unsigned within_s;  /* the caller's deadline, if it has one of its own; 0: none */
 };
 /* A connector: sends one REC_CONNECTED or REC_FAILED to result_fd, and another one for each byte that comes from there; leaves when that is closed. The
  * caller kills it at its deadline. */

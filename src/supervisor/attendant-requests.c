@@ -54,6 +54,7 @@ static int serve_connect(struct attendant *attendant, const struct record *reque
 		.port = server->endpoint.port,
 		.path = server->endpoint.path,
 		.loopback_only = server->endpoint.tls == TLS_NONE && !server->insecure,
+		.within_s = request->count,
 	};
 	attendant->connector_index = request->index;
 	return connectors_ask(attendant->service->connectors, &wanted, on_connected, attendant, &attendant->connector, err);

@@ -244,7 +244,7 @@ int connectors_ask(struct connectors *connectors, const struct connect_request *
 		return -1;
 	connector->answered = answered;
 	connector->context = context;
-	set_deadline(connector, ANSWER_S);
+	set_deadline(connector, request->within_s != 0 && request->within_s < ANSWER_S ? request->within_s : ANSWER_S);
 	*ret_connector = connector;
 	return 0;
 }

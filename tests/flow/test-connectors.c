@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/mem.h"
 #include "channel/record.h"
 #include "spawner/spawner.h"
 #include "supervisor/connectors.h"
@@ -176,6 +178,33 @@ static void a_failure_is_answered_and_the_next_may_succeed(void **state)
 	connect_to(bench, &bench->one);
 }
 
+/* A server that lets nobody in: its queue is full. */
+static void who_has_a_deadline_is_answered_by_then(void **state)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof(address);
+	struct bench *bench = *state;
+	struct connector *connector;
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), clients[3];
+
+	assert_int_equal(bind(server, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(server, 0), 0);
+	assert_int_equal(getsockname(server, (struct sockaddr *)&address, &len), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		connect(clients[i], (struct sockaddr *)&address, sizeof(address));
+	}
+	assert_int_equal(
+		connectors_ask(bench->connectors, &(struct connect_request){.host = "127.0.0.1", .port = ntohs(address.sin_port), .within_s = 1},
+			on_answer, bench, &connector, NULL),
+		0);
+	await_answers(bench, 1);
+	assert_int_equal(bench->kind, REC_FAILED);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		close(clients[i]);
+	close(server);
+}
+
 /* Whoever was used again is not the longest idle. */
 static void of_many_servers_the_last_stay(void **state)
 {
@@ -219,6 +248,7 @@ int main(void)
 		TEST(who_connects_already_keeps_nobody_waiting),
 		TEST(one_that_died_is_replaced),
 		TEST(a_failure_is_answered_and_the_next_may_succeed),
+		TEST(who_has_a_deadline_is_answered_by_then),
 		TEST(of_many_servers_the_last_stay),
 		TEST(who_is_forgotten_does_not_answer),
 	};

@@ -561,6 +561,28 @@ static void what_cannot_be_begun_is_offered_later(void **state)
 	}
 }
 
+/* Nobody reads from the source while it is made. */
+static void a_new_connection_to_begin_with_is_given_up_soon(void **state)
+{
+	static const struct step closes[] = {PLAY(greet), CLOSE, END};
+	struct delivery *delivery = delivery_arriving(1000, BEN, ANNA);
+	struct pollfd closed = {.events = POLLIN};
+	struct bench bench;
+
+	(void)state;
+	bench_start(&bench, DEST_SMTP, PEER_WHOLE, closes, NULL);
+	assert_int_equal(dest_open(bench.dest, &bench.err), 0);
+	closed.fd = wire_fd(bench.dest->wire);
+	assert_int_equal(poll(&closed, 1, -1), 1);
+	delivery_arrives(delivery, "x\r\n", 3);
+	assert_int_equal(dest_begin(bench.dest, delivery, &bench.err), -1);
+	assert_non_null(strstr(bench.err.text, "given 20 seconds"));
+	assert_int_equal(dest_open(bench.dest, &bench.err), -1);
+	assert_non_null(strstr(bench.err.text, "given 0 seconds"));
+	bench_end(&bench);
+	delivery_free(delivery);
+}
+
 static void what_was_begun_gets_no_dot_unless_it_is_offered(void **state)
 {
 	static const struct step unheard[] = {PLAY(greet), PLAY(envelope), GET(DELIVERY_PREPEND "x\r\n"), SILENCE, END};
@@ -973,6 +995,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_went_to_sleep_is_woken),
 		cmocka_unit_test(goes_on_where_it_was_begun),
 		cmocka_unit_test(what_cannot_be_begun_is_offered_later),
+		cmocka_unit_test(a_new_connection_to_begin_with_is_given_up_soon),
 		cmocka_unit_test(what_was_begun_gets_no_dot_unless_it_is_offered),
 		cmocka_unit_test(another_message_may_go_first),
 		cmocka_unit_test(a_server_that_did_not_wait_is_asked_again),

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -88,8 +89,11 @@ static void serve(int fd, const int *fds, unsigned count)
 		if (record_receive(fd, &record, passed, &passed_count) <= 0 || record.kind != REC_CONNECT)
 			_exit(0);
 		if (used == count) {
+			char text[60];
+
+			snprintf(text, sizeof(text), "cannot connect, given %u seconds", record.count);
 			answer = (struct record){.kind = REC_FAILED, .error = ERR_TEMP, .scope = SCOPE_MAILBOX};
-			record_set_text(&answer, "cannot connect", 14);
+			record_set_text(&answer, text, strlen(text));
 			record_send(fd, &answer, NULL, 0);
 			continue;
 		}

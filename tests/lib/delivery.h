@@ -20,7 +20,8 @@ void delivery_arrives(struct delivery *delivery, const char *bytes, size_t len);
 void delivery_has_arrived(struct delivery *delivery);
 void delivery_free(struct delivery *delivery); /* with its haul */
 
-/* Answers each REC_CONNECT with the next of fds (taken), and after the last one with REC_FAILED. One at a time. */
+/* Answers each REC_CONNECT with the next of fds (taken), and after the last one with REC_FAILED, which says how many seconds it was
+ * given, 0: no limit. One at a time. */
 void connections_start(struct channel *channel, const int *fds_take, unsigned count);
 void connections_stop(struct channel *channel);
 
