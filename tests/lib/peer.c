@@ -34,7 +34,7 @@
 
 /* In memory that both processes map, so that the test can tell what happened however the child ended. */
 struct peer_report {
-	volatile bool hanging, here;
+	volatile bool hanging, here, go;
 	unsigned step; /* counted from 1, those of nested scripts included */
 	char doing[120];
 	char problem[512];
@@ -394,6 +394,7 @@ static void describe(struct player *player, const struct step *step)
 		[STEP_DRAIN] = "DRAIN",
 		[STEP_HANG] = "HANG",
 		[STEP_HERE] = "HERE",
+		[STEP_PAUSE] = "PAUSE",
 		[STEP_CLOSE] = "CLOSE",
 		[STEP_CUT] = "CUT",
 		[STEP_NEXT] = "NEXT",
@@ -499,6 +500,11 @@ static void play_step(struct player *player, const struct step *step)
 			pause();
 	case STEP_HERE:
 		player->report->here = true;
+		break;
+	case STEP_PAUSE:
+		while (!player->report->go)
+			poll(NULL, 0, 2);
+		player->report->go = false;
 		break;
 	case STEP_CLOSE:
 	case STEP_CUT:
@@ -623,6 +629,12 @@ void peer_await_hang(struct peer *peer)
 void peer_await_here(struct peer *peer)
 {
 	await_flag(peer, &peer->report->here);
+	peer->report->here = false;
+}
+
+void peer_go_on(struct peer *peer)
+{
+	peer->report->go = true;
 }
 
 const char *peer_problem(struct peer *peer)

@@ -39,6 +39,7 @@ enum step_kind {
 	STEP_DRAIN,
 	STEP_HANG,
 	STEP_HERE,
+	STEP_PAUSE,
 	STEP_CLOSE,
 	STEP_CUT,
 	STEP_PLAY,
@@ -82,6 +83,8 @@ struct step {
 #define HANG {STEP_HANG, NULL, 0, NULL}
 /* peer_await_here returns, and the script goes on. */
 #define HERE {STEP_HERE, NULL, 0, NULL}
+/* Waits for peer_go_on. */
+#define PAUSE {STEP_PAUSE, NULL, 0, NULL}
 /* Hangs up: in order, or without TLS's goodbye. */
 #define CLOSE {STEP_CLOSE, NULL, 0, NULL}
 #define CUT {STEP_CUT, NULL, 0, NULL}
@@ -123,6 +126,7 @@ void peer_finish_at(struct peer *peer, const char *file, int line);
 /* Until the script is at its HANG, or has come by HERE. */
 void peer_await_hang(struct peer *peer);
 void peer_await_here(struct peer *peer);
+void peer_go_on(struct peer *peer); /* from its next PAUSE, be it there or not yet */
 /* Waits for the end of the script; the first difference in words, or NULL. Valid until the peer is freed. */
 const char *peer_problem(struct peer *peer);
 /* Frees without a verdict, for tests that expect a difference. */
