@@ -115,12 +115,28 @@ is_pushed_in() {
   mailhaul --config "$DIR/config.yaml" status | grep -q "pushed *$1\$"
 }
 
+# A reload is over when new connections get what is new; until then the old processes leave, with whoever is connected to them.
+offers_no_notify() {
+  python3 - "$IMAP_PORT" <<'EOF'
+import imaplib, sys
+imap = imaplib.IMAP4("127.0.0.1", int(sys.argv[1]), timeout=10)
+imap.login("anna", "secret")
+words = imap.capability()[1][0].split()
+imap.logout()
+sys.exit(b"IDLE" not in words or b"NOTIFY" in words)
+EOF
+}
+
 # Without NOTIFY each folder takes a connection.
 each_folder() {
+  local former
   printf 'protocol imap {\n  imap_capability = IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ UIDPLUS MOVE LIST-STATUS\n}\n' >>"$DOVECOT_DIR/dovecot.conf"
   doveadm_ reload
+  wait_until 10 offers_no_notify
+  former=$(worker)
   kill -HUP "$DAEMON"
   wait_until 10 said 3 event=reloaded
+  wait_until 10 is_gone "$former" # it hears of all folders, too
   wait_until 10 is_pushed_in 'INBOX, Junk, Entw.*rfe, a "b" .*c'
   check "IDLE alone: mail is heard of in each folder" is_pushed_in 'INBOX, Junk, Entw.*rfe, a "b" .*c'
   check "IDLE alone: by a connection for each" [ "$(pgrep -c -P "$DAEMON" mailhaul-worker)" = 4 ]
