@@ -13,6 +13,8 @@ tests_lib_libtest_a_SOURCES = \
 	tests/lib/peer.h \
 	tests/lib/pop3-fixture.c \
 	tests/lib/pop3-fixture.h \
+	tests/lib/scene.c \
+	tests/lib/scene.h \
 	tests/lib/smtp-fixture.c \
 	tests/lib/smtp-fixture.h \
 	tests/lib/warp-prepare.c \

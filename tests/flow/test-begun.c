@@ -72,12 +72,44 @@ static void make_large(void)
 	pop3_whole[1].len = sent_len;
 }
 
-static void configure(struct agent *agent, const char *protocol, uint16_t port, const char *kind, uint16_t sink_port)
+struct scene {
+	struct agent agent;
+	struct peer *source, *sink;
+};
+
+/* kind: of the sink, "smtp" or "lmtp". A Maildir gets each message, too. Another one may follow, with the state of the one before. */
+static void play(struct scene *scene, const char *protocol, const struct step *source, const char *kind, const struct step *sink)
 {
-	agent_configure(agent,
+	scene->source = peer_start(source, PEER_LISTEN);
+	scene->sink = peer_start(sink, PEER_LISTEN);
+	agent_configure(&scene->agent,
 		"destinations:\n  home: {%s: \"127.0.0.1:%u\", recipient: anna@home.example}\n  local: {maildir: %s/home}\nmailboxes:\n"
-		"  - {name: isp, %s: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: [%s]}\n",
-		kind != NULL ? kind : "smtp", sink_port, agent->dir, protocol, port, kind != NULL ? "home, local" : "local");
+		"  - {name: isp, %s: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: [home, local]}\n",
+		kind, scene->sink->port, scene->agent.dir, protocol, scene->source->port);
+}
+
+static void begin(struct scene *scene, const char *factor)
+{
+	*scene = (struct scene){0};
+	agent_init(&scene->agent);
+	scene->agent.deadline_factor = factor;
+}
+
+static void start(struct scene *scene)
+{
+	agent_start(&scene->agent, (const char *const[]){"run", "isp", NULL});
+}
+
+static void finish(struct scene *scene)
+{
+	peer_finish(scene->source);
+	peer_finish(scene->sink);
+}
+
+static void drop(struct scene *scene)
+{
+	peer_free(scene->source);
+	peer_free(scene->sink);
 }
 
 static void expect_large_at_home(const struct agent *agent)
@@ -136,18 +168,16 @@ static void others_may_be_there_before(void **state)
 	static const struct step one[] = {
 		C("MAIL FROM:*"), S("250 ok"), C("RCPT TO:*"), S("250 ok"), C("DATA"), S("354 go"), DOT, S("250 taken"), END};
 	static const struct step server[] = {S("220 mx"), C("EHLO *"), S("250 mx"), PLAY(one), PLAY(one), C("QUIT"), S("221 bye"), END};
-	struct peer *source = peer_start(imap_mixed, PEER_LISTEN), *sink = peer_start(server, PEER_LISTEN);
-	struct agent agent;
+	struct scene scene;
 
 	(void)state;
-	agent_init(&agent);
-	configure(&agent, "imap", source->port, "smtp", sink->port);
-	agent_expect(&agent, 0, "run", "isp");
-	peer_finish(source);
-	peer_finish(sink);
-	assert_int_equal(agent_status(&agent, "hauled"), 2);
-	assert_int_equal(agent_mail(&agent, "new", NULL), 2);
-	agent_done(&agent);
+	begin(&scene, NULL);
+	play(&scene, "imap", imap_mixed, "smtp", server);
+	agent_expect(&scene.agent, 0, "run", "isp");
+	finish(&scene);
+	assert_int_equal(agent_status(&scene.agent, "hauled"), 2);
+	assert_int_equal(agent_mail(&scene.agent, "new", NULL), 2);
+	agent_done(&scene.agent);
 }
 
 static void arrives_whole(void **state)
@@ -155,18 +185,16 @@ static void arrives_whole(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		const struct step server[] = {PLAY(ways[i].data), PLAY(takes), END};
-		struct peer *source = peer_start(ways[i].whole, PEER_LISTEN), *sink = peer_start(server, PEER_LISTEN);
-		struct agent agent;
+		struct scene scene;
 
-		agent_init(&agent);
-		configure(&agent, ways[i].protocol, source->port, ways[i].kind, sink->port);
-		agent_expect(&agent, 0, "run", "isp");
-		expect_large(sink);
-		peer_finish(source);
-		peer_finish(sink);
-		expect_large_at_home(&agent);
-		assert_int_equal(agent_status(&agent, "hauled"), 1);
-		agent_done(&agent);
+		begin(&scene, NULL);
+		play(&scene, ways[i].protocol, ways[i].whole, ways[i].kind, server);
+		agent_expect(&scene.agent, 0, "run", "isp");
+		expect_large(scene.sink);
+		finish(&scene);
+		expect_large_at_home(&scene.agent);
+		assert_int_equal(agent_status(&scene.agent, "hauled"), 1);
+		agent_done(&scene.agent);
 	}
 }
 
@@ -178,31 +206,26 @@ static void half_of_it_is_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		const struct step first[] = {PLAY(ways[i].data), PLAY(part), END}, second[] = {PLAY(ways[i].data), PLAY(takes), END};
-		struct peer *source = peer_start(ways[i].half, PEER_LISTEN), *sink = peer_start(first, PEER_LISTEN);
-		struct agent agent;
+		struct scene scene;
 
-		agent_init(&agent);
-		configure(&agent, ways[i].protocol, source->port, ways[i].kind, sink->port);
-		agent_start(&agent, (const char *const[]){"run", "isp", NULL});
-		peer_await_hang(sink);
-		kill(agent.pid, SIGTERM);
-		agent_wait(&agent);
-		peer_free(source);
-		peer_free(sink);
-		assert_int_equal(agent_status(&agent, "in_doubt"), 0);
-		assert_int_equal(agent_status(&agent, "open"), 1);
-		assert_int_equal(agent_mail(&agent, "new", NULL), 0);
-		assert_int_equal(agent_mail(&agent, "tmp", NULL), 0);
+		begin(&scene, NULL);
+		play(&scene, ways[i].protocol, ways[i].half, ways[i].kind, first);
+		start(&scene);
+		peer_await_hang(scene.sink);
+		kill(scene.agent.pid, SIGTERM);
+		agent_wait(&scene.agent);
+		drop(&scene);
+		assert_int_equal(agent_status(&scene.agent, "in_doubt"), 0);
+		assert_int_equal(agent_status(&scene.agent, "open"), 1);
+		assert_int_equal(agent_mail(&scene.agent, "new", NULL), 0);
+		assert_int_equal(agent_mail(&scene.agent, "tmp", NULL), 0);
 
-		source = peer_start(ways[i].again, PEER_LISTEN);
-		sink = peer_start(second, PEER_LISTEN);
-		configure(&agent, ways[i].protocol, source->port, ways[i].kind, sink->port);
-		agent_expect(&agent, 0, "run", "isp");
-		expect_large(sink);
-		peer_finish(source);
-		peer_finish(sink);
-		expect_large_at_home(&agent);
-		agent_done(&agent);
+		play(&scene, ways[i].protocol, ways[i].again, ways[i].kind, second);
+		agent_expect(&scene.agent, 0, "run", "isp");
+		expect_large(scene.sink);
+		finish(&scene);
+		expect_large_at_home(&scene.agent);
+		agent_done(&scene.agent);
 	}
 }
 
@@ -211,52 +234,45 @@ static void a_kill_leaves_nothing_in_the_way(void **state)
 {
 	static const struct step part[] = {READ(1000000), HANG, END};
 	const struct step first[] = {PLAY(smtp_data), PLAY(part), END}, second[] = {PLAY(smtp_data), PLAY(takes), END};
-	struct peer *source = peer_start(imap_half, PEER_LISTEN), *sink = peer_start(first, PEER_LISTEN);
-	struct agent agent;
+	struct scene scene;
 
 	(void)state;
-	agent_init(&agent);
-	configure(&agent, "imap", source->port, "smtp", sink->port);
-	agent_start(&agent, (const char *const[]){"run", "isp", NULL});
-	peer_await_hang(sink);
-	kill(agent.pid, SIGKILL);
-	agent_wait(&agent);
-	agent_await_unlocked(&agent, "isp");
-	peer_free(source);
-	peer_free(sink);
-	source = peer_start(imap_again, PEER_LISTEN);
-	sink = peer_start(second, PEER_LISTEN);
-	configure(&agent, "imap", source->port, "smtp", sink->port);
-	agent_expect(&agent, 0, "run", "isp");
-	expect_large(sink);
-	peer_finish(source);
-	peer_finish(sink);
-	expect_large_at_home(&agent);
-	agent_done(&agent);
+	begin(&scene, NULL);
+	play(&scene, "imap", imap_half, "smtp", first);
+	start(&scene);
+	peer_await_hang(scene.sink);
+	kill(scene.agent.pid, SIGKILL);
+	agent_wait(&scene.agent);
+	agent_await_unlocked(&scene.agent, "isp");
+	drop(&scene);
+	play(&scene, "imap", imap_again, "smtp", second);
+	agent_expect(&scene.agent, 0, "run", "isp");
+	expect_large(scene.sink);
+	finish(&scene);
+	expect_large_at_home(&scene.agent);
+	agent_done(&scene.agent);
 }
 
 /* No server waits for a source that stalls: it is given its connection back long before the source is given up. */
 static void a_source_that_stalls_holds_no_server(void **state)
 {
 	static const struct step first[] = {PLAY(smtp_data), DRAIN, END};
-	struct peer *source = peer_start(imap_half, PEER_LISTEN), *sink = peer_start(first, PEER_LISTEN);
-	struct agent agent;
+	struct scene scene;
 
 	(void)state;
-	agent_init(&agent);
-	agent.deadline_factor = "0.02";
-	configure(&agent, "imap", source->port, "smtp", sink->port);
-	agent_start(&agent, (const char *const[]){"run", "isp", NULL});
-	expect_no_end(sink);
-	assert_int_equal(kill(agent.pid, 0), 0);
-	kill(agent.pid, SIGTERM);
-	agent_wait(&agent);
-	peer_free(source);
-	peer_finish(sink);
-	assert_int_equal(agent_status(&agent, "in_doubt"), 0);
-	assert_int_equal(agent_status(&agent, "open"), 1);
-	assert_int_equal(agent_mail(&agent, "tmp", NULL), 0);
-	agent_done(&agent);
+	begin(&scene, "0.02");
+	play(&scene, "imap", imap_half, "smtp", first);
+	start(&scene);
+	expect_no_end(scene.sink);
+	assert_int_equal(kill(scene.agent.pid, 0), 0);
+	kill(scene.agent.pid, SIGTERM);
+	agent_wait(&scene.agent);
+	peer_free(scene.source);
+	peer_finish(scene.sink);
+	assert_int_equal(agent_status(&scene.agent, "in_doubt"), 0);
+	assert_int_equal(agent_status(&scene.agent, "open"), 1);
+	assert_int_equal(agent_mail(&scene.agent, "tmp", NULL), 0);
+	agent_done(&scene.agent);
 }
 
 /* Nor does a source wait for a server that thinks: in the middle of a message few stand it for long. Here that server would be heard after 24 s only. */
@@ -264,40 +280,35 @@ static void a_server_that_thinks_holds_no_source(void **state)
 {
 	static const struct step server[] = {
 		S("220 mx"), C("EHLO *"), S("250 mx"), C("MAIL FROM:*"), SILENCE, NEXT, PLAY(smtp_data), PLAY(takes), END};
-	struct peer *source = peer_start(imap_whole, PEER_LISTEN), *sink = peer_start(server, PEER_LISTEN);
-	struct agent agent;
+	struct scene scene;
 
 	(void)state;
-	agent_init(&agent);
-	agent.deadline_factor = "0.08";
-	configure(&agent, "imap", source->port, "smtp", sink->port);
-	agent_expect(&agent, 0, "run", "isp");
-	peer_finish(source);
-	peer_finish(sink);
-	expect_large_at_home(&agent);
-	assert_int_equal(agent_status(&agent, "hauled"), 1);
-	agent_done(&agent);
+	begin(&scene, "0.08");
+	play(&scene, "imap", imap_whole, "smtp", server);
+	agent_expect(&scene.agent, 0, "run", "isp");
+	finish(&scene);
+	expect_large_at_home(&scene.agent);
+	assert_int_equal(agent_status(&scene.agent, "hauled"), 1);
+	agent_done(&scene.agent);
 }
 
 /* All of it has come, but the source takes it back. */
 static void what_the_source_takes_back_gets_no_end(void **state)
 {
 	static const struct step server[] = {PLAY(smtp_data), DRAIN, END};
-	struct peer *source = peer_start(imap_no, PEER_LISTEN), *sink = peer_start(server, PEER_LISTEN);
-	struct agent agent;
+	struct scene scene;
 
 	(void)state;
-	agent_init(&agent);
-	configure(&agent, "imap", source->port, "smtp", sink->port);
-	agent_expect(&agent, 75, "run", "isp");
-	expect_no_end(sink);
-	peer_finish(source);
-	peer_finish(sink);
-	assert_int_equal(agent_status(&agent, "in_doubt"), 0);
-	assert_int_equal(agent_status(&agent, "open"), 1);
-	assert_int_equal(agent_mail(&agent, "new", NULL), 0);
-	assert_int_equal(agent_mail(&agent, "tmp", NULL), 0);
-	agent_done(&agent);
+	begin(&scene, NULL);
+	play(&scene, "imap", imap_no, "smtp", server);
+	agent_expect(&scene.agent, 75, "run", "isp");
+	expect_no_end(scene.sink);
+	finish(&scene);
+	assert_int_equal(agent_status(&scene.agent, "in_doubt"), 0);
+	assert_int_equal(agent_status(&scene.agent, "open"), 1);
+	assert_int_equal(agent_mail(&scene.agent, "new", NULL), 0);
+	assert_int_equal(agent_mail(&scene.agent, "tmp", NULL), 0);
+	agent_done(&scene.agent);
 }
 
 int main(void)

@@ -11,21 +11,17 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "tests/lib/agent.h"
-#include "tests/lib/peer.h"
+#include "tests/lib/scene.h"
 
 #define LETTER "Return-Path: <ben@far.example>\r\nSubject: one\r\n\r\nfirst\r\n"
 _Static_assert(sizeof(LETTER) - 1 == 55, "as the server lists it");
 
-#define CAPS "CAPABILITY IMAP4rev1 IDLE"
+#define CAPS SCENE_CAPS
 #define LIST " (UID RFC822.SIZE INTERNALDATE FLAGS)"
 
 /* The first session asks for one thing at a time; later ones have seen the server before. Each tag has a number of its own. */
-static const struct step logs_in[] = {S("* OK [" CAPS "] ready"), C("%1 LOGIN \"anna\" \"secret\""), S("%1 OK [" CAPS "] in"), END};
 static const struct step logs_in_again[] = {
 	S("* OK [" CAPS "] ready"), C("%1 LOGIN \"anna\" \"secret\""), C("%8 CAPABILITY"), S("%1 OK [" CAPS "] in"), S("* " CAPS), S("%8 OK"), END};
-static const struct step finds_nothing[] = {
-	C("%2 EXAMINE \"INBOX\""), S("* 0 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), S("%2 OK done"), END};
 static const struct step finds_nothing_again[] = {
 	C("%4 EXAMINE \"INBOX\""), S("* 0 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), S("%4 OK done"), END};
 static const struct step shows_one[] = {S("* 1 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 2] ok"), END};
@@ -37,13 +33,6 @@ static const struct step announces_one[] = {S("* 1 EXISTS"), C("DONE"), C("%4 UI
 	S("%3 OK"), S("* 1 FETCH (UID 1 RFC822.SIZE 55)"), S("%4 OK"), S("* 1 FETCH (UID 1 BODY[] {55}"), RAW(LETTER ")\r\n"), S("%5 OK"), END};
 static const struct step idles[] = {C("%3 IDLE"), S("+ idling"), END};
 static const struct step idles_again[] = {C("%7 IDLE"), S("+ until later"), END};
-static const struct step leaves[] = {C("DONE"), C("* LOGOUT"), END};
-static const struct step logs_out[] = {C("%9 LOGOUT"), S("* BYE see you"), S("%9 OK"), END};
-
-struct scene {
-	struct agent agent;
-	struct peer *peer;
-};
 
 static void configure(struct scene *scene, struct agent *agent, const char *more)
 {
@@ -62,19 +51,6 @@ static void begin(struct scene *scene, const struct step *script, const char *fa
 	agent_start(&scene->agent, (const char *const[]){"daemon", "-v", "--trace", "isp", NULL});
 }
 
-static void leave(struct scene *scene, unsigned mails)
-{
-	kill(scene->agent.pid, SIGTERM);
-	agent_expect_end(&scene->agent, 0);
-	peer_finish(scene->peer);
-	assert_int_equal(agent_mail(&scene->agent, "new", NULL), mails);
-}
-
-static void end(struct scene *scene)
-{
-	agent_done(&scene->agent);
-}
-
 static void await_line(struct scene *scene, const char *line)
 {
 	agent_await_text(&scene->agent, line);
@@ -83,8 +59,8 @@ static void await_line(struct scene *scene, const char *line)
 /* It is told to leave while it waits, and does not wait for the server to agree. */
 static void announced_mail_is_hauled(void **state)
 {
-	static const struct step script[] = {
-		PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), PLAY(announces_one), PLAY(idles_again), PLAY(leaves), SILENCE, END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), PLAY(announces_one), PLAY(idles_again),
+		PLAY(scene_leaves), SILENCE, END};
 	struct scene scene;
 	int64_t began_ns;
 
@@ -92,77 +68,78 @@ static void announced_mail_is_hauled(void **state)
 	begin(&scene, script, NULL, "");
 	await_line(&scene, "until later");
 	began_ns = clock_monotonic_ns();
-	leave(&scene, 1);
+	scene_leave(&scene, 1);
 	assert_true(clock_monotonic_ns() - began_ns < INT64_C(2000000000));
-	end(&scene);
+	scene_end(&scene);
 }
 
 /* 10 seconds are 100 ms; a server without IDLE is polled again and again. */
 static void a_server_without_push_is_polled(void **state)
 {
 	static const struct step script[] = {S("* OK [CAPABILITY IMAP4rev1] ready"), C("%1 LOGIN \"anna\" \"secret\""),
-		S("%1 OK [CAPABILITY IMAP4rev1] in"), PLAY(finds_nothing), PLAY(logs_out), NEXT, S("* OK [CAPABILITY IMAP4rev1] ready"),
+		S("%1 OK [CAPABILITY IMAP4rev1] in"), PLAY(scene_finds_nothing), PLAY(scene_logs_out), NEXT, S("* OK [CAPABILITY IMAP4rev1] ready"),
 		C("%1 LOGIN \"anna\" \"secret\""), C("%8 CAPABILITY"), S("%1 OK [CAPABILITY IMAP4rev1] in"), S("* CAPABILITY IMAP4rev1"), S("%8 OK"),
-		PLAY(finds_one), PLAY(logs_out), END};
+		PLAY(finds_one), PLAY(scene_logs_out), END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, "0.01", ", poll_every: 10s");
 	await_line(&scene, "hauled=1");
-	leave(&scene, 1);
-	end(&scene);
+	scene_leave(&scene, 1);
+	scene_end(&scene);
 }
 
 /* So does one that offers IDLE and then will not have it: it is not asked again at once. */
 static void a_refusal_of_idle_is_no_failure(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_one), C("%3 IDLE"), S("%3 NO not today"), PLAY(logs_out), SILENCE, END};
+	static const struct step script[] = {
+		PLAY(scene_logs_in), PLAY(finds_one), C("%3 IDLE"), S("%3 NO not today"), PLAY(scene_logs_out), SILENCE, END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, NULL, "");
 	await_line(&scene, "event=not_pushed");
 	await_line(&scene, "result=done");
-	leave(&scene, 1);
+	scene_leave(&scene, 1);
 	assert_false(agent_said(&scene.agent, "mailbox_failed"));
-	end(&scene);
+	scene_end(&scene);
 }
 
 /* 60 seconds are 60 ms, after which a connection may end. */
 static void the_connection_is_made_again(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), C("DONE"), S("%3 OK"), PLAY(finds_nothing_again),
-		C("%7 IDLE"), S("+ for now"), S("* BYE enough of you"), NEXT, PLAY(logs_in_again), PLAY(finds_one), PLAY(idles_again), PLAY(leaves),
-		END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), C("DONE"), S("%3 OK"),
+		PLAY(finds_nothing_again), C("%7 IDLE"), S("+ for now"), S("* BYE enough of you"), NEXT, PLAY(logs_in_again), PLAY(finds_one),
+		PLAY(idles_again), PLAY(scene_leaves), END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, "0.001", ", poll_every: 90s");
 	await_line(&scene, "until later");
-	leave(&scene, 1);
+	scene_leave(&scene, 1);
 	assert_false(agent_said(&scene.agent, "mailbox_failed"));
-	end(&scene);
+	scene_end(&scene);
 }
 
 /* A server that ends each session at once has a reason, which somebody should know. */
 static void an_early_end_is_a_failure(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_one), PLAY(idles), S("* BYE too many connections"), CLOSE, END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(finds_one), PLAY(idles), S("* BYE too many connections"), CLOSE, END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, NULL, "");
 	await_line(&scene, "event=mailbox_failed");
-	leave(&scene, 1);
+	scene_leave(&scene, 1);
 	assert_true(agent_said(&scene.agent, "too many connections"));
-	end(&scene);
+	scene_end(&scene);
 }
 
 /* SIGUSR1 while it waits: all folders are opened again, as the server may not have announced everything. */
 static void it_looks_when_told_to(void **state)
 {
-	static const struct step script[] = {
-		PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), C("DONE"), S("%3 OK"), PLAY(finds_one), PLAY(idles_again), PLAY(leaves), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), C("DONE"), S("%3 OK"), PLAY(finds_one),
+		PLAY(idles_again), PLAY(scene_leaves), END};
 	struct scene scene;
 
 	(void)state;
@@ -170,63 +147,63 @@ static void it_looks_when_told_to(void **state)
 	await_line(&scene, "+ idling");
 	kill(scene.agent.pid, SIGUSR1);
 	await_line(&scene, "until later");
-	leave(&scene, 1);
-	end(&scene);
+	scene_leave(&scene, 1);
+	scene_end(&scene);
 }
 
 /* Without an announcement, when poll_every is over: 10 seconds, here 100 ms. */
 static void it_looks_from_time_to_time(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), C("DONE"), S("%3 OK"), PLAY(finds_one),
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), C("DONE"), S("%3 OK"), PLAY(finds_one),
 		PLAY(idles_again), C("DONE"), S("%7 OK"), PLAY(finds_it_again), C("%9 IDLE"), S("+ and on"), DRAIN, END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, "0.01", ", poll_every: 10s");
 	await_line(&scene, "and on");
-	leave(&scene, 1);
-	end(&scene);
+	scene_leave(&scene, 1);
+	scene_end(&scene);
 }
 
 /* A folder that holds less than was announced is opened once more, a little later. */
 static void an_empty_announcement_is_looked_into_twice(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), S("* 1 EXISTS"), C("DONE"),
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), S("* 1 EXISTS"), C("DONE"),
 		C("%4 UID FETCH 1:4294967295" LIST), C("%5 UID FETCH 1:1 (UID BODY.PEEK[])"), S("%3 OK"), S("%4 OK"), S("%5 OK"), C("%7 IDLE"),
 		S("+ once more"), C("DONE"), S("%7 OK"), C("%6 EXAMINE \"INBOX\""), PLAY(shows_one), S("%6 OK done"),
 		C("%8 UID FETCH 1:4294967295" LIST), S("* 1 FETCH (UID 1 RFC822.SIZE 55)"), S("%8 OK"), C("%9 UID FETCH 1 (UID BODY.PEEK[])"),
-		S("* 1 FETCH (UID 1 BODY[] {55}"), RAW(LETTER ")\r\n"), S("%9 OK"), C("* IDLE"), S("+ until later"), PLAY(leaves), END};
+		S("* 1 FETCH (UID 1 BODY[] {55}"), RAW(LETTER ")\r\n"), S("%9 OK"), C("* IDLE"), S("+ until later"), PLAY(scene_leaves), END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, "0.1", "");
 	await_line(&scene, "until later");
-	leave(&scene, 1);
-	end(&scene);
+	scene_leave(&scene, 1);
+	scene_end(&scene);
 }
 
 /* Seconds are ten: whoever waited for the second look would wait too long. */
 static void an_empty_announcement_delays_no_other(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), S("* 1 EXISTS"), C("DONE"),
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), S("* 1 EXISTS"), C("DONE"),
 		C("%4 UID FETCH 1:4294967295" LIST), C("%5 UID FETCH 1:1 (UID BODY.PEEK[])"), S("%3 OK"), S("%4 OK"), S("%5 OK"), C("%6 IDLE"),
 		S("+ and now"), S("* 2 EXISTS"), C("DONE"), C("%7 UID FETCH 1:4294967295" LIST), C("%8 UID FETCH 1:1 (UID BODY.PEEK[])"), S("%6 OK"),
 		S("* 1 FETCH (UID 1 RFC822.SIZE 55)"), S("%7 OK"), S("* 1 FETCH (UID 1 BODY[] {55}"), RAW(LETTER ")\r\n"), S("%8 OK"), C("* IDLE"),
-		S("+ until later"), PLAY(leaves), END};
+		S("+ until later"), PLAY(scene_leaves), END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, "10", "");
 	await_line(&scene, "until later");
-	leave(&scene, 1);
-	end(&scene);
+	scene_leave(&scene, 1);
+	scene_end(&scene);
 }
 
 /* The configuration is loaded anew: who waits begins anew with it. */
 static void a_reload_ends_the_wait(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), PLAY(leaves), NEXT, PLAY(logs_in_again),
-		PLAY(finds_one), PLAY(idles_again), PLAY(leaves), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), PLAY(scene_leaves), NEXT,
+		PLAY(logs_in_again), PLAY(finds_one), PLAY(idles_again), PLAY(scene_leaves), END};
 	struct scene scene;
 
 	(void)state;
@@ -234,8 +211,8 @@ static void a_reload_ends_the_wait(void **state)
 	await_line(&scene, "+ idling");
 	kill(scene.agent.pid, SIGHUP);
 	await_line(&scene, "until later");
-	leave(&scene, 1);
-	end(&scene);
+	scene_leave(&scene, 1);
+	scene_end(&scene);
 }
 
 /* In step, with tags of its own. */
@@ -248,22 +225,22 @@ static void a_reload_ends_the_wait(void **state)
 static void who_is_cut_short_is_polled(void **state)
 {
 	static const struct step script[] = {ENTERS("%1", "%2"), IS_CUT_SHORT, NEXT, ENTERS("%3", "%4"), IS_CUT_SHORT, NEXT, ENTERS("%5", "%6"),
-		IS_CUT_SHORT, NEXT, ENTERS("%7", "%8"), PLAY(logs_out), END};
+		IS_CUT_SHORT, NEXT, ENTERS("%7", "%8"), PLAY(scene_logs_out), END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, "0.01", ", quirks: [no-pipelining], poll_every: 1h");
 	await_line(&scene, "event=not_pushed");
 	await_line(&scene, "result=done");
-	leave(&scene, 0);
-	end(&scene);
+	scene_leave(&scene, 0);
+	scene_end(&scene);
 }
 
 /* It may have stood for a minute (600 ms) and be dead nevertheless, which shows when it is used: whoever asked waits for the next one. */
 static void a_run_finds_the_connection_dead(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), PLAY(idles), C("DONE"), S("* BYE no more"), NEXT,
-		PLAY(logs_in_again), PLAY(finds_one), PLAY(idles_again), PLAY(leaves), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), C("DONE"), S("* BYE no more"), NEXT,
+		PLAY(logs_in_again), PLAY(finds_one), PLAY(idles_again), PLAY(scene_leaves), END};
 	struct agent command;
 	struct scene scene;
 	char state_dir[96];
@@ -277,10 +254,10 @@ static void a_run_finds_the_connection_dead(void **state)
 	usleep(700000);
 	agent_expect(&command, 0, "--state-dir", state_dir, "run", "isp");
 	assert_int_equal(agent_mail(&scene.agent, "new", NULL), 1);
-	leave(&scene, 1);
+	scene_leave(&scene, 1);
 	assert_false(agent_said(&scene.agent, "mailbox_failed"));
 	agent_done(&command);
-	end(&scene);
+	scene_end(&scene);
 }
 
 int main(void)

@@ -8,55 +8,33 @@
 
 #include <cmocka.h>
 
-#include "tests/lib/agent.h"
-#include "tests/lib/peer.h"
+#include "tests/lib/scene.h"
 #include "tests/lib/warp.h"
 
 #define HOURS_NS (INT64_C(3600) * 1000000000)
-#define CAPS "CAPABILITY IMAP4rev1 IDLE"
 
 static struct warp *warp;
 
-static const struct step greets[] = {S("* OK [" CAPS "] ready"), C("%1 LOGIN \"anna\" \"secret\""), END};
-static const struct step logs_in[] = {PLAY(greets), S("%1 OK [" CAPS "] in"), END};
-static const struct step logs_in_again[] = {PLAY(greets), C("%9 CAPABILITY"), S("%1 OK [" CAPS "] in"), S("* " CAPS), S("%9 OK"), END};
-static const struct step is_empty[] = {S("* 0 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), END};
-static const struct step finds_nothing[] = {C("%2 EXAMINE \"INBOX\""), PLAY(is_empty), S("%2 OK done"), END};
-static const struct step leaves[] = {C("DONE"), C("* LOGOUT"), END};
 /* What comes after the sleep does not get there any more. */
 static const struct step is_dead[] = {C("DONE"), DRAIN, END};
-
-struct scene {
-	struct agent agent;
-	struct peer *peer;
-};
 
 /* Ten seconds are 150 ms; without the sleep nothing would happen for minutes. */
 static void begin(struct scene *scene, const struct step *script, const char *mailbox)
 {
-	*scene = (struct scene){.peer = peer_start(script, PEER_LISTEN)};
 	warp->slept_ns = 0;
-	agent_init(&scene->agent);
-	scene->agent.deadline_factor = "0.015";
-	agent_configure(&scene->agent,
-		"destinations:\n  home: {maildir: %s/home}\n"
-		"mailboxes:\n  - {name: isp, imap: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: home, %s}\n",
-		scene->agent.dir, scene->peer->port, mailbox);
-	agent_start(&scene->agent, (const char *const[]){"daemon", "-v", "--trace", "isp", NULL});
+	scene_begin(scene, script, "0.015", "127.0.0.1", mailbox, "");
 }
 
 static void end(struct scene *scene)
 {
-	kill(scene->agent.pid, SIGTERM);
-	agent_expect_end(&scene->agent, 0);
-	peer_finish(scene->peer);
-	agent_done(&scene->agent);
+	scene_leave(scene, 0);
+	scene_end(scene);
 }
 
 static void a_dead_connection_is_made_again(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), C("%3 IDLE"), S("+ good night"), PLAY(is_dead), NEXT,
-		PLAY(logs_in_again), PLAY(finds_nothing), C("%4 IDLE"), S("+ good morning"), PLAY(leaves), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), C("%3 IDLE"), S("+ good night"), PLAY(is_dead), NEXT,
+		PLAY(scene_logs_in_again), PLAY(scene_finds_nothing), C("%4 IDLE"), S("+ good morning"), PLAY(scene_leaves), END};
 	struct scene scene;
 
 	(void)state;
@@ -70,8 +48,8 @@ static void a_dead_connection_is_made_again(void **state)
 /* Whoever answers keeps its connection, and has looked. */
 static void one_that_lives_is_kept(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), C("%3 IDLE"), S("+ good night"), C("DONE"), S("%3 OK"),
-		C("%4 EXAMINE \"INBOX\""), PLAY(is_empty), S("%4 OK done"), C("%5 IDLE"), S("+ good morning"), PLAY(leaves), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), C("%3 IDLE"), S("+ good night"), C("DONE"), S("%3 OK"),
+		C("%4 EXAMINE \"INBOX\""), PLAY(scene_shows_nothing), S("%4 OK done"), C("%5 IDLE"), S("+ good morning"), PLAY(scene_leaves), END};
 	struct scene scene;
 
 	(void)state;
@@ -85,13 +63,14 @@ static void one_that_lives_is_kept(void **state)
 /* Of two connections of a mailbox one has died. */
 static void those_that_listen_are_tried_too(void **state)
 {
-	static const struct step opens_junk[] = {PLAY(logs_in_again), C("%3 EXAMINE \"Junk\""), PLAY(is_empty), S("%3 OK done"), C("%4 IDLE"), END};
+	static const struct step opens_junk[] = {
+		PLAY(scene_logs_in_again), C("%3 EXAMINE \"Junk\""), PLAY(scene_shows_nothing), S("%3 OK done"), C("%4 IDLE"), END};
 	static const struct step sentry[] = {
-		PLAY(opens_junk), S("+ good night"), PLAY(is_dead), NEXT, PLAY(opens_junk), S("+ good morning"), PLAY(leaves), END};
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), C("%3 EXAMINE \"Junk\""), PLAY(is_empty), S("%3 OK"),
-		C("%4 EXAMINE \"INBOX\""), PLAY(is_empty), S("%4 OK"), ALSO(sentry), C("%5 IDLE"), S("+"), C("DONE"), S("%5 OK"),
-		C("%6 EXAMINE \"INBOX\""), PLAY(is_empty), S("%6 OK"), C("%7 EXAMINE \"Junk\""), PLAY(is_empty), S("%7 OK"),
-		C("%8 EXAMINE \"INBOX\""), PLAY(is_empty), S("%8 OK"), C("%9 IDLE"), S("+"), PLAY(leaves), END};
+		PLAY(opens_junk), S("+ good night"), PLAY(is_dead), NEXT, PLAY(opens_junk), S("+ good morning"), PLAY(scene_leaves), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), C("%3 EXAMINE \"Junk\""), PLAY(scene_shows_nothing),
+		S("%3 OK"), C("%4 EXAMINE \"INBOX\""), PLAY(scene_shows_nothing), S("%4 OK"), ALSO(sentry), C("%5 IDLE"), S("+"), C("DONE"),
+		S("%5 OK"), C("%6 EXAMINE \"INBOX\""), PLAY(scene_shows_nothing), S("%6 OK"), C("%7 EXAMINE \"Junk\""), PLAY(scene_shows_nothing),
+		S("%7 OK"), C("%8 EXAMINE \"INBOX\""), PLAY(scene_shows_nothing), S("%8 OK"), C("%9 IDLE"), S("+"), PLAY(scene_leaves), END};
 	struct scene scene;
 
 	(void)state;
@@ -105,8 +84,8 @@ static void those_that_listen_are_tried_too(void **state)
 /* When the network has had a moment to return. */
 static void what_became_due_is_polled(void **state)
 {
-	static const struct step script[] = {PLAY(logs_in), PLAY(finds_nothing), C("%3 LOGOUT"), S("* BYE good night"), S("%3 OK"), NEXT,
-		PLAY(logs_in_again), PLAY(finds_nothing), C("%3 LOGOUT"), S("* BYE good morning"), S("%3 OK"), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), C("%3 LOGOUT"), S("* BYE good night"), S("%3 OK"), NEXT,
+		PLAY(scene_logs_in_again), PLAY(scene_finds_nothing), C("%3 LOGOUT"), S("* BYE good morning"), S("%3 OK"), END};
 	struct scene scene;
 
 	(void)state;

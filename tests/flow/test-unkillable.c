@@ -10,30 +10,22 @@
 
 #include <cmocka.h>
 
-#include "tests/lib/agent.h"
-#include "tests/lib/peer.h"
+#include "tests/lib/scene.h"
 #include "tests/lib/warp.h"
-
-#define CAPS "CAPABILITY IMAP4rev1 IDLE"
 
 static struct warp *warp;
 
-static const struct step greets[] = {S("* OK [" CAPS "] ready"), C("%1 LOGIN \"anna\" \"secret\""), END};
-static const struct step logs_in[] = {PLAY(greets), S("%1 OK [" CAPS "] in"), END};
-static const struct step logs_in_again[] = {PLAY(greets), C("%9 CAPABILITY"), S("%1 OK [" CAPS "] in"), S("* " CAPS), S("%9 OK"), END};
-static const struct step finds_nothing[] = {
-	C("%2 EXAMINE \"INBOX\""), S("* 0 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), S("%2 OK done"), C("%3 IDLE"), END};
-static const struct step leaves[] = {C("DONE"), C("* LOGOUT"), END};
+static const struct step finds_nothing[] = {PLAY(scene_finds_nothing), C("%3 IDLE"), END};
 
 /* 60 seconds are 600 ms. The reload tells both to leave. One does so, and comes back within 5 seconds; the other gets 600 ms, then 4 seconds, then is killed. */
 static void the_others_go_on(void **state)
 {
-	static const struct step well[] = {PLAY(logs_in), PLAY(finds_nothing), S("+ the first waits"), PLAY(leaves), NEXT, PLAY(logs_in_again),
-		PLAY(finds_nothing), S("+ the first waits again"), C("DONE"), S("%3 OK"), C("%4 EXAMINE \"INBOX\""), S("* 0 EXISTS"),
-		S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), S("%4 OK done"), C("%5 IDLE"), S("+ the first has looked"), PLAY(leaves),
-		END};
+	static const struct step well[] = {PLAY(scene_logs_in), PLAY(finds_nothing), S("+ the first waits"), PLAY(scene_leaves), NEXT,
+		PLAY(scene_logs_in_again), PLAY(finds_nothing), S("+ the first waits again"), C("DONE"), S("%3 OK"), C("%4 EXAMINE \"INBOX\""),
+		S("* 0 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), S("%4 OK done"), C("%5 IDLE"), S("+ the first has looked"),
+		PLAY(scene_leaves), END};
 	static const struct step stuck[] = {
-		PLAY(logs_in), PLAY(finds_nothing), S("+"), HERE, DRAIN, NEXT, PLAY(logs_in_again), C("%2 EXAMINE \"INBOX\""), HANG, END};
+		PLAY(scene_logs_in), PLAY(finds_nothing), S("+"), HERE, DRAIN, NEXT, PLAY(scene_logs_in_again), C("%2 EXAMINE \"INBOX\""), HANG, END};
 	struct peer *first = peer_start(well, PEER_LISTEN), *second = peer_start(stuck, PEER_LISTEN);
 	struct agent agent;
 	pid_t worker;
@@ -79,41 +71,30 @@ static unsigned count_in(const struct str *text, const char *word)
 /* A connection that only listens is a worker, too. The reload tells both to leave; only the session does. */
 static void one_that_only_listens(void **state)
 {
-	static const struct step empty[] = {S("* 0 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 1] ok"), END};
-	static const struct step looks[] = {C("%2 EXAMINE \"INBOX\""), PLAY(empty), S("%2 OK"), C("%3 EXAMINE \"Junk\""), PLAY(empty), S("%3 OK"),
-		C("%4 EXAMINE \"INBOX\""), PLAY(empty), S("%4 OK"), END};
+	static const struct step looks[] = {C("%2 EXAMINE \"INBOX\""), PLAY(scene_shows_nothing), S("%2 OK"), C("%3 EXAMINE \"Junk\""),
+		PLAY(scene_shows_nothing), S("%3 OK"), C("%4 EXAMINE \"INBOX\""), PLAY(scene_shows_nothing), S("%4 OK"), END};
 	static const struct step stuck[] = {
-		PLAY(logs_in_again), C("%3 EXAMINE \"Junk\""), PLAY(empty), S("%3 OK"), C("%4 IDLE"), S("+"), HERE, DRAIN, END};
-	static const struct step script[] = {PLAY(logs_in), PLAY(looks), ALSO(stuck), C("%5 IDLE"), S("+ the first waits"), PLAY(leaves), NEXT,
-		PLAY(greets), C("%9 CAPABILITY"), S("%1 OK [" CAPS "] in"), S("* " CAPS), S("%9 OK"), S("* OK back again"), DRAIN, END};
-	struct peer *peer = peer_start(script, PEER_LISTEN);
-	struct agent agent;
+		PLAY(scene_logs_in_again), C("%3 EXAMINE \"Junk\""), PLAY(scene_shows_nothing), S("%3 OK"), C("%4 IDLE"), S("+"), HERE, DRAIN, END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(looks), ALSO(stuck), C("%5 IDLE"), S("+ the first waits"), PLAY(scene_leaves),
+		NEXT, PLAY(scene_logs_in_again), S("* OK back again"), DRAIN, END};
+	struct scene scene;
 	char name[60];
 	pid_t sentry;
 
 	(void)state;
-	agent_init(&agent);
-	agent.deadline_factor = "0.01";
-	agent_configure(&agent,
-		"destinations:\n  home: {maildir: %s/home}\n"
-		"mailboxes:\n  - {name: isp, imap: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: home, push: yes,\n"
-		"     poll_every: 1d, folders: [INBOX, Junk]}\n",
-		agent.dir, peer->port);
-	agent_start(&agent, (const char *const[]){"daemon", "-v", "--trace", "isp", NULL});
-	peer_await_here(peer);
-	sentry = agent_worker(&agent);
+	scene_begin(&scene, script, "0.01", "127.0.0.1", "push: yes, poll_every: 1d, folders: [INBOX, Junk]", "");
+	peer_await_here(scene.peer);
+	sentry = agent_worker(&scene.agent);
 	warp->unkillable = sentry;
 	kill(sentry, SIGSTOP);
-	kill(agent.pid, SIGHUP);
+	kill(scene.agent.pid, SIGHUP);
 	snprintf(name, sizeof(name), "process %ld was killed", (long)sentry);
-	agent_await_text(&agent, name);
+	agent_await_text(&scene.agent, name);
 	kill(sentry, SIGKILL);
-	agent_await_text(&agent, "back again");
-	kill(agent.pid, SIGTERM);
-	agent_expect_end(&agent, 0);
-	assert_int_equal(count_in(&agent.err, "worker_unkillable"), 1);
-	agent_done(&agent);
-	peer_finish(peer);
+	agent_await_text(&scene.agent, "back again");
+	scene_leave(&scene, 0);
+	assert_int_equal(count_in(&scene.agent.err, "worker_unkillable"), 1);
+	scene_end(&scene);
 }
 
 int main(void)
