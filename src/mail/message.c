@@ -148,14 +148,9 @@ int message_end(struct message *message, struct error *err)
 
 void message_free(struct message *message)
 {
-	struct scan *scan;
-
 	if (message == NULL)
 		return;
-	scan = message->scan;
-	if (scan != NULL)
-		prints_done(&scan->prints);
-	free(scan);
+	free(message->scan);
 	spool_free(message->spool);
 	free(message);
 }

@@ -67,9 +67,3 @@ void prints_end(struct prints *prints, uint8_t ret_hash[SHA256_BYTES], uint8_t r
 	sha256_end(&prints->bytes, ret_hash);
 	sha256_end(&prints->trace, ret_trace);
 }
-
-void prints_done(struct prints *prints)
-{
-	sha256_done(&prints->bytes);
-	sha256_done(&prints->trace);
-}

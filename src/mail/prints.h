@@ -21,6 +21,5 @@ void prints_add_bytes(struct prints *prints, const void *bytes, size_t len);
 /* Every field of the header, as header_scan finds it; those that are not part of the trace are passed over. */
 void prints_add_field(struct prints *prints, const struct header_field *field);
 void prints_end(struct prints *prints, uint8_t ret_hash[SHA256_BYTES], uint8_t ret_trace[SHA256_BYTES]);
-void prints_done(struct prints *prints); /* frees without a result; fine after end, and on all-zero */
 
 #endif

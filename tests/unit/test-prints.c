@@ -32,7 +32,6 @@ static bool print(const char *text, size_t piece, uint8_t hash[SHA256_BYTES], ui
 	}
 	header_scan_end(&scanner);
 	prints_end(&prints, hash, trace);
-	prints_done(&prints);
 	return prints.has_trace;
 }
 
