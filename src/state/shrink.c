@@ -112,8 +112,13 @@ int state_shrink(struct state *state, const struct config *config, int64_t now, 
 
 	if (is_due(state, now, &due, err) < 0)
 		return -1;
-	if (due && (savepoint_begin(state, err) < 0 || savepoint_end(state, shrink(state, config, now, &more, err), err) < 0))
+	/* What a power cut brings back is forgotten again. */
+	if (due && state_begin_unsynced(state, err) < 0)
 		return -1;
+	if (due && (shrink(state, config, now, &more, err) < 0 || state_commit(state, err) < 0)) {
+		state_rollback(state);
+		return -1;
+	}
 	*ret_more = more;
 	return 0;
 }

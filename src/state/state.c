@@ -78,57 +78,6 @@ static void clear_leftovers(const struct state *state)
 		unlinkat(state->dir_fd, leftovers[i], 0);
 }
 
-/* Until it is complete nobody misses it, so that one sync at the end is enough. */
-static int fill_new(struct state *state, int (*fill)(struct state *, void *, struct error *), void *context, struct error *err)
-{
-	int result = database_open(state, "state.db.new", SQLITE_OPEN_READWRITE, err);
-
-	if (result == 0)
-		result = sql_script(state, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF", err);
-	if (result == 0)
-		result = fill(state, context, err);
-	if (result == 0)
-		result = choose_journal(state, err);
-	database_close(state);
-	return result;
-}
-
-/* A new database is built beside its place and renamed when it is complete and on disk: a state.db that is empty or half made is damage, never a
- * beginning. */
-static int build(struct state *state, int (*fill)(struct state *, void *, struct error *), void *context, struct error *err)
-{
-	int fd, result;
-
-	clear_leftovers(state);
-	/* Made by us, so that the mode is right from the first moment. */
-	fd = openat(state->dir_fd, "state.db.new", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_errno(err, SCOPE_PROGRAM, "cannot create %s/state.db.new", state->dir);
-	result = fill_new(state, fill, context, err);
-	if (result == 0 && (fsync(fd) < 0 || renameat(state->dir_fd, "state.db.new", state->dir_fd, "state.db") < 0 || fsync(state->dir_fd) < 0))
-		result = error_errno(err, SCOPE_PROGRAM, "cannot put %s/state.db in its place", state->dir);
-	fs_close(fd);
-	if (result < 0)
-		unlinkat(state->dir_fd, "state.db.new", 0);
-	else
-		fs_sync_parent(state->dir_fd); /* whoever made the directory may have been killed before it did */
-	return result;
-}
-
-static int fill_empty(struct state *state, void *context, struct error *err)
-{
-	(void)context;
-	return schema_create(state, err);
-}
-
-/* The last one to close the database takes the log away with it. One that is there was left by a crash, or belongs to another mailhaul. */
-static bool has_log(const struct state *state)
-{
-	struct stat st;
-
-	return fstatat(state->dir_fd, "state.db-wal", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size != 0;
-}
-
 /* -- the clock -- */
 
 static int load_clock(struct state *state, struct error *err)
@@ -170,6 +119,59 @@ static int start_clock(struct state *state, bool read_only, struct error *err)
 	if (savepoint_begin(state, err) < 0)
 		return -1;
 	return savepoint_end(state, advance_clock(state, true, err), err);
+}
+
+/* -- making, opening and closing it -- */
+
+/* Until it is complete nobody misses it, so that one sync at the end is enough. */
+static int fill_new(struct state *state, int (*fill)(struct state *, void *, struct error *), void *context, struct error *err)
+{
+	int result = database_open(state, "state.db.new", SQLITE_OPEN_READWRITE, err);
+
+	if (result == 0)
+		result = sql_script(state, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF", err);
+	if (result == 0)
+		result = fill(state, context, err);
+	if (result == 0)
+		result = choose_journal(state, err);
+	database_close(state);
+	return result;
+}
+
+/* A new database is built beside its place and renamed when it is complete and on disk: a state.db that is empty or half made is damage, never a
+ * beginning. */
+static int build(struct state *state, int (*fill)(struct state *, void *, struct error *), void *context, struct error *err)
+{
+	int fd, result;
+
+	clear_leftovers(state);
+	/* Made by us, so that the mode is right from the first moment. */
+	fd = openat(state->dir_fd, "state.db.new", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(err, SCOPE_PROGRAM, "cannot create %s/state.db.new", state->dir);
+	result = fill_new(state, fill, context, err);
+	if (result == 0 && (fsync(fd) < 0 || renameat(state->dir_fd, "state.db.new", state->dir_fd, "state.db") < 0 || fsync(state->dir_fd) < 0))
+		result = error_errno(err, SCOPE_PROGRAM, "cannot put %s/state.db in its place", state->dir);
+	fs_close(fd);
+	if (result < 0)
+		unlinkat(state->dir_fd, "state.db.new", 0);
+	else
+		fs_sync_parent(state->dir_fd); /* whoever made the directory may have been killed before it did */
+	return result;
+}
+
+static int fill_empty(struct state *state, void *context, struct error *err)
+{
+	(void)context;
+	return schema_create(state, err) < 0 ? -1 : start_clock(state, false, err); /* here it needs no sync of its own */
+}
+
+/* The last one to close the database takes the log away with it. One that is there was left by a crash, or belongs to another mailhaul. */
+static bool has_log(const struct state *state)
+{
+	struct stat st;
+
+	return fstatat(state->dir_fd, "state.db-wal", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size != 0;
 }
 
 /* To read even a database that nobody has open, SQLite makes a file beside it, which a full disk has no room for. Without a log there is nothing that

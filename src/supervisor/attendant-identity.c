@@ -227,12 +227,14 @@ static int serve_judge(struct attendant *attendant, const struct record *request
 	return 0;
 }
 
-/* A plan that a power cut takes back is made again: no intent is on disk without it. But where a first run draws its line must not move. */
+/* What a power cut takes back of a folder is seen and done again, and so is a plan: no intent is on disk without it. But where a first run draws its line
+ * must not move. */
 static int begin(struct attendant *attendant, const struct record *request, struct error *err)
 {
 	struct state *state = attendant->service->state;
+	bool first_run_all = attendant->mailbox->first_run.what == FIRST_RUN_ALL;
 
-	if (request->kind == REC_PLAN && attendant->mailbox->first_run.what == FIRST_RUN_ALL)
+	if (request->kind == REC_FOLDER || (request->kind == REC_PLAN && first_run_all))
 		return state_begin_unsynced(state, err);
 	return state_begin(state, err);
 }
