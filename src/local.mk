@@ -173,6 +173,8 @@ src_libmailhaul_a_SOURCES = \
 	src/dest/smtp.c \
 	src/dest/smtp.h \
 	src/policy/backoff.c \
+	src/policy/doubt.c \
+	src/policy/doubt.h \
 	src/policy/idle.c \
 	src/policy/idle.h \
 	src/policy/policy.c \

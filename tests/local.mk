@@ -31,6 +31,7 @@ UNIT_TESTS = \
 	tests/unit/test-channel \
 	tests/unit/test-clock \
 	tests/unit/test-config \
+	tests/unit/test-doubt \
 	tests/unit/test-envelope \
 	tests/unit/test-error \
 	tests/unit/test-header \

@@ -12,6 +12,9 @@
 #include "worker/session.h"
 #include "worker/transfer.h"
 
+/* Messages that share their syncs and their commit, where the destinations can tell after a crash what they have; the next group is under way while one
+ * waits for its commit. Elsewhere, see doubt.h. */
+#define GROUP_CERTAIN 64
 #define GROUP_BYTES (8u * 1024 * 1024)
 /* RFC 5321 6.3: a mail loop is assumed at 100; our own mark three times is one for certain. */
 #define RECEIVED_MAX 100
@@ -244,9 +247,19 @@ static void load(struct transfer *transfer, struct haul *haul)
 	STAILQ_INSERT_TAIL(&transfer->spooled, haul, next);
 }
 
+static unsigned group_max(const struct transfer *transfer)
+{
+	return transfer->certain ? GROUP_CERTAIN : transfer->doubt_max;
+}
+
+static unsigned intended_max(const struct transfer *transfer)
+{
+	return transfer->certain ? 2 * GROUP_CERTAIN : transfer->doubt_max;
+}
+
 bool transfer_group_has_room(const struct transfer *transfer)
 {
-	return transfer->group.count < transfer->group_max && transfer->group.bytes < GROUP_BYTES;
+	return transfer->group.count < group_max(transfer) && transfer->group.bytes < GROUP_BYTES;
 }
 
 void transfer_fill_group(struct transfer *transfer, bool *moved)
@@ -329,12 +342,15 @@ static bool group_is_complete(const struct transfer *transfer)
 /* As many of the group as may be intended at once; the next go when half of them are offered, so that a destination never runs out of them. */
 int transfer_close_group(struct transfer *transfer, struct error *err)
 {
+	unsigned most = intended_max(transfer);
 	struct haul *haul;
 
-	if (!group_is_complete(transfer) || transfer->intended_count > transfer->intended_max / 2)
+	if (!group_is_complete(transfer) || transfer->intended_count > most / 2)
 		return 0;
 	sync_outlets(transfer);
-	while (transfer->intended_count < transfer->intended_max && (haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
+	if (STAILQ_EMPTY(&transfer->intended))
+		transfer->intended_ns = clock_monotonic_ns();
+	while (transfer->intended_count < most && (haul = STAILQ_FIRST(&transfer->spooled)) != NULL) {
 		STAILQ_REMOVE_HEAD(&transfer->spooled, next);
 		transfer->group.count--;
 		transfer->group.bytes -= haul->announced;
@@ -344,7 +360,7 @@ int transfer_close_group(struct transfer *transfer, struct error *err)
 			continue;
 		}
 		transfer->intended_count++;
-		if (send_intent(transfer, haul, transfer->intended_count == transfer->intended_max || STAILQ_EMPTY(&transfer->spooled), err) < 0) {
+		if (send_intent(transfer, haul, transfer->intended_count == most || STAILQ_EMPTY(&transfer->spooled), err) < 0) {
 			transfer_drop(transfer, haul);
 			return -1;
 		}

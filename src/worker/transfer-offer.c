@@ -1,5 +1,7 @@
+#include "base/clock.h"
 #include "channel/job.h"
 #include "dest/dest.h"
+#include "policy/doubt.h"
 #include "worker/session.h"
 #include "worker/transfer.h"
 
@@ -12,11 +14,23 @@ static struct outlet *outlet_of(const struct transfer *transfer, const struct de
 
 /* -- offering -- */
 
+static void judge_disk(struct transfer *transfer)
+{
+	int64_t now = clock_monotonic_ns();
+	bool kept_waiting = transfer->offered == 0 && transfer->session->hauled != 0;
+
+	transfer->doubt_max = doubt_limit(transfer->doubt_max, now - transfer->intended_ns, kept_waiting);
+	transfer->intended_ns = now;
+}
+
 /* Everything whose intent is on disk joins the queue of its destination, where one that is slow holds up no other. */
 static void release(struct transfer *transfer, bool *moved)
 {
-	struct haul *haul;
+	struct haul *haul = STAILQ_FIRST(&transfer->intended);
 
+	if (haul == NULL || !channel_is_durable(transfer->session->channel, haul->seq))
+		return;
+	judge_disk(transfer);
 	while ((haul = STAILQ_FIRST(&transfer->intended)) != NULL && channel_is_durable(transfer->session->channel, haul->seq)) {
 		*moved = true;
 		STAILQ_REMOVE_HEAD(&transfer->intended, next);

@@ -7,6 +7,7 @@
 #include "dest/dest.h"
 #include "mail/message.h"
 #include "net/wire.h"
+#include "policy/doubt.h"
 #include "source/source.h"
 #include "worker/plan.h"
 #include "worker/session.h"
@@ -19,10 +20,6 @@
 #define LOADED_BYTES (64u * 1024 * 1024)
 /* While a group waits, the next ones may arrive as far as they stay in memory: the sooner the source has nothing more to say, the sooner it can be left. */
 #define AHEAD_BYTES (4u * 1024 * 1024)
-/* Messages that share their syncs and their commit. Where the destination cannot tell after a crash, all that are intended and not settled would be in
- * doubt, so there it is fewer, and no more than these are intended at once. Elsewhere the next group is under way while one waits for its commit. */
-#define GROUP_CERTAIN 64
-#define GROUP_UNCERTAIN 32
 /* Disposals are sent in batches: one STORE and EXPUNGE for all of them. */
 #define DISPOSAL_BATCH 64
 /* Sources and destinations keep their own deadlines; this is how often they get to look at them. */
@@ -378,11 +375,7 @@ static bool is_certain(const struct session *session)
 
 int transfer_run(struct plan *plan, struct session *session, struct error *err)
 {
-	bool certain = is_certain(session);
-	struct transfer transfer = {.session = session,
-		.plan = plan,
-		.group_max = certain ? GROUP_CERTAIN : GROUP_UNCERTAIN,
-		.intended_max = certain ? 2 * GROUP_CERTAIN : GROUP_UNCERTAIN};
+	struct transfer transfer = {.session = session, .plan = plan, .certain = is_certain(session), .doubt_max = DOUBT_MIN};
 	int result = 0;
 
 	STAILQ_INIT(&transfer.arrived);

@@ -37,8 +37,9 @@ struct transfer {
 	struct haul_queue spooled;  /* the group: deliveries prepared, intents not sent */
 	struct haul_queue intended; /* waiting for the acknowledgement of their intent */
 	unsigned intended_count;    /* hauls whose intent was sent and that were not offered everywhere: in doubt if we are killed now */
-	unsigned group_max;         /* hauls that share their syncs and their commit */
-	unsigned intended_max;      /* that may be intended at once; would be in doubt together, where the destination cannot tell */
+	bool certain;               /* the destinations can tell after a crash what they have */
+	int64_t intended_ns;        /* monotonic clock: when the first of those that wait for it was intended, or the last one ceased to */
+	unsigned doubt_max;         /* hauls that may be intended at once, where they cannot */
 	unsigned offered;           /* deliveries with a durable intent and without verdict, most of them in the queues of the outlets */
 	struct haul_queue recorded; /* all outcomes sent, to be disposed of; waiting for their acknowledgement */
 	unsigned queued_disposals;
