@@ -15,12 +15,20 @@
 
 #define PROGRESS_NS 200000000 /* a person cannot read faster */
 
+static void tell_total(struct visitor *visitor, const struct progress_total *total)
+{
+	visitor_replyf(visitor, VISIT_PROGRESS, "%u %llu %llu %llu %llu", total->mailboxes, (unsigned long long)total->done,
+		(unsigned long long)total->messages, (unsigned long long)total->done_bytes, (unsigned long long)total->bytes);
+}
+
+/* The last of them ends the visit; what was told of their progress may be a moment old. */
 static void settle(struct visitor *visitor, unsigned i, int exit_code)
 {
 	visitor->exit_code = service_graver_code(exit_code, visitor->exit_code);
 	visitor->errands[i] = visitor->errands[--visitor->errand_count];
 	if (visitor->errand_count != 0)
 		return;
+	tell_total(visitor, &visitor->past);
 	visitor_replyf(visitor, VISIT_END, "%d", visitor->exit_code);
 	visitor_end(visitor);
 }
@@ -114,8 +122,7 @@ static void send_progress(struct control *control, struct visitor *visitor)
 		progress_add(&total, &post->attendant->past_progress);
 		progress_add(&total, &post->attendant->progress);
 	}
-	visitor_replyf(visitor, VISIT_PROGRESS, "%u %llu %llu %llu %llu", total.mailboxes, (unsigned long long)total.done,
-		(unsigned long long)total.messages, (unsigned long long)total.done_bytes, (unsigned long long)total.bytes);
+	tell_total(visitor, &total);
 }
 
 void control_progress(struct control *control)

@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "supervisor/control.h"
+#include "supervisor/visitor.h"
 #include "tests/lib/agent.h"
 #include "tests/lib/peer.h"
 
@@ -254,6 +255,31 @@ static int visit(const struct scene *scene)
 	return fd;
 }
 
+/* However soon it is over: the last word before the end is the whole. */
+static void a_run_is_told_all_that_was_hauled(void **state)
+{
+	static const struct step script[] = {PLAY(enters), PLAY(is_empty), NEXT, PLAY(enters_again), PLAY(has_one), PLAY(hands_it_out), END};
+	static const char request[] = "run\0i\0isp";
+	char replies[2][200] = {{0}};
+	struct scene scene;
+	int fd;
+
+	(void)state;
+	begin(&scene, script, "event=session", "");
+	fd = visit(&scene);
+	assert_int_equal(send(fd, request, sizeof(request), 0), sizeof(request));
+	do {
+		memcpy(replies[0], replies[1], sizeof(replies[0]));
+		memset(replies[1], 0, sizeof(replies[1]));
+		assert_true(recv(fd, replies[1], sizeof(replies[1]) - 1, 0) > 0);
+	} while (replies[1][0] != VISIT_END);
+	assert_int_equal(replies[0][0], VISIT_PROGRESS);
+	assert_string_equal(replies[0] + 1, "0 1 1 55 55");
+	assert_string_equal(replies[1] + 1, "0");
+	close(fd);
+	end(&scene);
+}
+
 static void bad_visitors_cost_nothing(void **state)
 {
 	static const struct step script[] = {PLAY(enters), PLAY(is_empty), NEXT, PLAY(enters_again), PLAY(is_empty), END};
@@ -329,6 +355,7 @@ int main(void)
 		cmocka_unit_test(what_changes_a_mailbox_has_it_alone),
 		cmocka_unit_test(what_is_to_be_tried_again),
 		cmocka_unit_test(a_server_that_wants_time_between_logins),
+		cmocka_unit_test(a_run_is_told_all_that_was_hauled),
 		cmocka_unit_test(bad_visitors_cost_nothing),
 		cmocka_unit_test(too_many_visitors),
 	};
