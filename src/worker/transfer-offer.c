@@ -88,8 +88,8 @@ static int serve(struct transfer *transfer, struct outlet *outlet, bool *moved, 
 	return 0;
 }
 
-/* We are to leave at once: what nobody has seen all of is as if never intended, so that nothing is in doubt but what waits for its answer. */
-static int abandon(struct transfer *transfer, struct outlet *outlet, bool *moved, struct error *err)
+/* We are to leave: what nobody has seen anything of is as if never intended. */
+static int put_back(struct transfer *transfer, struct outlet *outlet, bool *moved, struct error *err)
 {
 	struct delivery *delivery;
 	struct error stopped;
@@ -102,18 +102,37 @@ static int abandon(struct transfer *transfer, struct outlet *outlet, bool *moved
 		if (give_up(transfer, outlet, delivery, &stopped, err) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+/* At once: the same goes for what nobody has seen all of, so that nothing is in doubt but what waits for its answer. */
+static int abandon(struct transfer *transfer, struct outlet *outlet, bool *moved, struct error *err)
+{
+	if (put_back(transfer, outlet, moved, err) < 0)
+		return -1;
 	if (outlet->outstanding != 0)
 		dest_cut(outlet->dest);
 	return 0;
 }
 
+/* After the message in hand. A group that is prepared already takes no time, and is written. */
+static int leave(struct transfer *transfer, struct outlet *outlet, bool *moved, struct error *err)
+{
+	if (outlet->dest->ops->prepare == NULL && put_back(transfer, outlet, moved, err) < 0)
+		return -1;
+	return serve(transfer, outlet, moved, err);
+}
+
 int transfer_offer(struct transfer *transfer, bool *moved, struct error *err)
 {
 	struct session *session = transfer->session;
+	int (*go_on)(struct transfer *, struct outlet *, bool *, struct error *) = session->channel->hurry ? abandon
+										   : transfer->stopping    ? leave
+													   : serve;
 
 	release(transfer, moved);
 	for (unsigned i = 0; i < session->job->destination_count; i++)
-		if ((session->channel->hurry ? abandon : serve)(transfer, &session->outlets[i], moved, err) < 0)
+		if (go_on(transfer, &session->outlets[i], moved, err) < 0)
 			return -1;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* test-leave.c - the daemon is told to leave while a message is on its way: it leaves in time, and nothing is in doubt but what has wholly left. */
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -154,6 +156,37 @@ static void while_a_program_runs(void **state)
 	leaves(&scene, 1, 2);
 }
 
+/* It ends in time: that was the message in hand. Those behind it were intended, and are as if they had not been. */
+static void after_the_message_in_hand(void **state)
+{
+	char dir[] = "/tmp/mailhaul-leave-XXXXXX", destination[190], path[60];
+	struct scene scene;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(destination, sizeof(destination),
+		"mda: [/bin/sh, -c, 'cat >%s/begun; i=0; until [ -e %s/go ] || [ $((i=i+1)) -gt 2000 ]; do sleep 0.01; done']", dir, dir);
+	begin(&scene, three_letters, NULL, destination);
+	snprintf(path, sizeof(path), "%s/begun", dir);
+	for (unsigned looks = 0; access(path, F_OK) < 0; looks++) {
+		assert_true(looks < AGENT_DEADLINE_S * 500);
+		poll(NULL, 0, 2);
+	}
+	kill(scene.agent.pid, SIGTERM);
+	agent_await_text(&scene.agent, "event=leaving");
+	unlink(path); /* should another one be begun */
+	snprintf(path, sizeof(path), "%s/go", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	agent_expect_end(&scene.agent, 0);
+	assert_int_equal(agent_status(&scene.agent, "hauled"), 1);
+	assert_int_equal(agent_status(&scene.agent, "in_doubt"), 0);
+	assert_int_equal(agent_status(&scene.agent, "open"), 2);
+	peer_free(scene.source);
+	agent_done(&scene.agent);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -161,6 +194,7 @@ int main(void)
 		cmocka_unit_test(behind_the_dot),
 		cmocka_unit_test(in_the_middle_of_a_body),
 		cmocka_unit_test(while_a_program_runs),
+		cmocka_unit_test(after_the_message_in_hand),
 	};
 	int failed;
 
