@@ -35,6 +35,12 @@ static void print_trouble(FILE *to, const struct status_line *line)
 			plural(mailbox->failures));
 }
 
+/* What is sent in this very moment has no answer yet either. */
+static bool is_under_way(const struct status_line *line)
+{
+	return line->outlook != NULL && strcmp(line->outlook->doing, "hauling") == 0;
+}
+
 static void print_undelivered(FILE *to, const struct status_line *line)
 {
 	const struct mailbox_counts *counts = &line->counts;
@@ -42,14 +48,16 @@ static void print_undelivered(FILE *to, const struct status_line *line)
 
 	if (counts->open != 0)
 		fprintf(to, "  waiting       %" PRIu64 " message%s\n", counts->open, plural(counts->open));
-	if (counts->in_doubt != 0)
+	if (counts->in_doubt != 0 && is_under_way(line))
+		fprintf(to, "  under way     %" PRIu64 " message%s\n", counts->in_doubt, plural(counts->in_doubt));
+	else if (counts->in_doubt != 0)
 		fprintf(to, "  in doubt      %" PRIu64 " message%s, sent without an answer; the next run settles this\n", counts->in_doubt,
 			plural(counts->in_doubt));
 	if (counts->held != 0)
 		fprintf(to, "  held          %" PRIu64 " message%s, the latest since %s: %s%s%s\n", counts->held, plural(counts->held),
 			when(date, line->held_at), line->held_destination, line->held_destination[0] != '\0' ? ": " : "",
 			printable_into(escaped, sizeof(escaped), line->held_reply, strlen(line->held_reply)));
-	if (counts->next_try >= 0)
+	if (counts->next_try >= 0 && !is_under_way(line))
 		fprintf(to, "  next try      %s\n", counts->next_try <= line->now ? "by the next run" : when(date, counts->next_try));
 }
 

@@ -105,10 +105,11 @@ void session_done(struct session *session)
 static void log_session(const struct session *session, const struct error *err)
 {
 	struct log_entry entry;
-	bool failed = err != NULL && err->kind != ERR_NONE;
+	bool stopped = err != NULL && err->kind == ERR_CANCELED;
+	bool failed = err != NULL && err->kind != ERR_NONE && !stopped;
 
 	log_begin(&entry, &session->log, LEVEL_INFO, "session"); /* whether it is worth a warning is for the supervisor, who knows the last one */
-	log_text(&entry, "result", failed ? "failed" : err != NULL ? "done" : "waiting");
+	log_text(&entry, "result", failed ? "failed" : stopped ? "stopped" : err != NULL ? "done" : "waiting");
 	log_number(&entry, "hauled", (int64_t)session->hauled);
 	log_number(&entry, "bytes", (int64_t)session->bytes);
 	log_number(&entry, "deferred", (int64_t)(session->deferred + session->unfetched));

@@ -57,28 +57,36 @@ static void begin(struct scene *scene, const struct step *source, const struct s
 	agent_start(&scene->agent, (const char *const[]){"daemon", "-v", NULL});
 }
 
+/* Whoever asks for the status beside the daemon. */
+struct looker {
+	struct agent agent;
+	char state[96];
+};
+
+static void look_at(const struct scene *scene, struct looker *looker)
+{
+	agent_init(&looker->agent);
+	agent_configure(&looker->agent,
+		"destinations:\n  home: {maildir: %s/home}\nmailboxes:\n"
+		"  - {name: isp, pop3: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: home}\n",
+		looker->agent.dir, scene->source->port);
+	snprintf(looker->state, sizeof(looker->state), "%s/state", scene->agent.dir);
+}
+
 /* The worker has written it down, so it stands in doubt if it is killed now. */
 static void await_intent(struct scene *scene)
 {
-	struct agent looker = scene->agent;
-	char state[96];
+	struct looker looker;
 
-	looker.pid = 0;
-	looker.out = looker.err = (struct str){0};
-	agent_init(&looker);
-	agent_configure(&looker,
-		"destinations:\n  home: {maildir: %s/home}\nmailboxes:\n"
-		"  - {name: isp, pop3: \"127.0.0.1:%u\", tls: none, user: anna, password: secret, deliver_to: home}\n",
-		looker.dir, scene->source->port);
-	snprintf(state, sizeof(state), "%s/state", scene->agent.dir);
+	look_at(scene, &looker);
 	for (unsigned i = 0; i < 1000; i++) {
-		agent_run(&looker, "--state-dir", state, "status", "--json");
-		if (agent_printed(&looker, "\"in_doubt\":") && !agent_printed(&looker, "\"in_doubt\":0")) {
-			agent_done(&looker);
+		agent_run(&looker.agent, "--state-dir", looker.state, "status", "--json");
+		if (agent_printed(&looker.agent, "\"in_doubt\":") && !agent_printed(&looker.agent, "\"in_doubt\":0")) {
+			agent_done(&looker.agent);
 			return;
 		}
 	}
-	fail_msg("nothing was ever intended: %s", str_text(&looker.out));
+	fail_msg("nothing was ever intended: %s", str_text(&looker.agent.out));
 }
 
 static void leaves(struct scene *scene, unsigned in_doubt, unsigned open)
@@ -160,6 +168,7 @@ static void while_a_program_runs(void **state)
 static void after_the_message_in_hand(void **state)
 {
 	char dir[] = "/tmp/mailhaul-leave-XXXXXX", destination[190], path[60];
+	struct looker looker;
 	struct scene scene;
 
 	(void)state;
@@ -172,12 +181,18 @@ static void after_the_message_in_hand(void **state)
 		assert_true(looks < AGENT_DEADLINE_S * 500);
 		poll(NULL, 0, 2);
 	}
+	look_at(&scene, &looker);
+	agent_run(&looker.agent, "--state-dir", looker.state, "status");
+	assert_true(agent_printed(&looker.agent, "  under way     "));
+	assert_false(agent_printed(&looker.agent, "in doubt"));
+	agent_done(&looker.agent);
 	kill(scene.agent.pid, SIGTERM);
 	agent_await_text(&scene.agent, "event=leaving");
 	unlink(path); /* should another one be begun */
 	snprintf(path, sizeof(path), "%s/go", dir);
 	assert_int_equal(mkdir(path, 0700), 0);
 	agent_expect_end(&scene.agent, 0);
+	assert_true(agent_said(&scene.agent, "result=stopped"));
 	assert_int_equal(agent_status(&scene.agent, "hauled"), 1);
 	assert_int_equal(agent_status(&scene.agent, "in_doubt"), 0);
 	assert_int_equal(agent_status(&scene.agent, "open"), 2);
