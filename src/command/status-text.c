@@ -148,7 +148,8 @@ static void print_destination(FILE *to, const char *name, const struct destinati
 	fprintf(to, "  down since    %s\n", when(date, destination->down_since));
 	fprintf(to, "  last error    %s: %s\n", when(date, destination->last_error_at),
 		printable_into(escaped, sizeof(escaped), destination->last_error, strlen(destination->last_error)));
-	fprintf(to, "  next try      %s, after %u failure%s\n", when(date, destination->retry_at), destination->failures,
+	fprintf(to, "  next try      %s, after %u failure%s\n",
+		destination->retry_at > clock_wall_s() ? when(date, destination->retry_at) : "with the next message for it", destination->failures,
 		plural(destination->failures));
 }
 

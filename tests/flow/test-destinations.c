@@ -117,7 +117,10 @@ static void one_is_down_for_a_day(void **state)
 	}
 	agent_expect(&agent, 1, "status");
 	assert_true(agent_printed(&agent, "destination away is down"));
+	assert_true(agent_printed(&agent, "  next try      20"));
 	let_back_off_end(&agent);
+	agent_expect(&agent, 1, "status");
+	assert_true(agent_printed(&agent, "  next try      with the next message for it, after 7 failures"));
 	run(&agent, "home, away", fetched_and_deleted, takes_one, 0);
 	assert_int_equal(failures_of_away(&agent), 0);
 	assert_int_equal(agent_mail(&agent, "new", NULL), 1);
