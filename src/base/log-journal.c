@@ -1,3 +1,4 @@
+#define SD_JOURNAL_SUPPRESS_LOCATION 1 /* else each entry has the line of this file in which it is sent */
 #include "base/log.h"
 
 #include <stdio.h>

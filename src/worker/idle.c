@@ -155,12 +155,12 @@ int idle_run(struct session *session, struct error *err)
 	if (session->announced)
 		session->barren = session->found == 0 ? session->barren + 1 : 0;
 	session_report_host(session);
-	session_log_round(session);
 	make_small(session);
 	if (ask_to_stay(session, &may, err) < 0)
 		return -1;
 	if (!may)
 		return 0;
+	session_log_round(session);
 	result = wait_for_mail(session, err);
 	if (result <= 0)
 		return result;

@@ -73,6 +73,25 @@ static void announced_mail_is_hauled(void **state)
 	scene_end(&scene);
 }
 
+/* Which has nothing to wait for. */
+static void a_run_tells_of_one_session(void **state)
+{
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(finds_one), PLAY(scene_logs_out), END};
+	struct scene scene = {.peer = peer_start(script, PEER_LISTEN)};
+	const char *told;
+
+	(void)state;
+	agent_init(&scene.agent);
+	configure(&scene, &scene.agent, "");
+	agent_expect(&scene.agent, 0, "run", "-v");
+	peer_finish(scene.peer);
+	told = strstr(str_text(&scene.agent.err), "event=session mailbox=isp result=done hauled=1");
+	assert_non_null(told);
+	assert_null(strstr(told + 1, "event=session"));
+	assert_false(agent_said(&scene.agent, "result=waiting"));
+	scene_end(&scene);
+}
+
 /* 10 seconds are 100 ms; a server without IDLE is polled again and again. */
 static void a_server_without_push_is_polled(void **state)
 {
@@ -264,6 +283,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(announced_mail_is_hauled),
+		cmocka_unit_test(a_run_tells_of_one_session),
 		cmocka_unit_test(a_server_without_push_is_polled),
 		cmocka_unit_test(a_refusal_of_idle_is_no_failure),
 		cmocka_unit_test(the_connection_is_made_again),
