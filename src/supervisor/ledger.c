@@ -54,7 +54,8 @@ struct ledger *ledger_new(
 	ledger->failed = failed;
 	ledger->short_of_room = short_of_room;
 	ledger->context = context;
-	if (sd_event_add_time_relative(event, &ledger->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, ledger) < 0) {
+	/* 1: of the accuracy that it is given, sd-event makes use to the last, and everybody waits for a commit. */
+	if (sd_event_add_time_relative(event, &ledger->timer, CLOCK_MONOTONIC, 0, 1, on_timer, ledger) < 0) {
 		free(ledger);
 		return NULL;
 	}
