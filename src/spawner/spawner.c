@@ -26,7 +26,7 @@
 /* argv and environment of a program; a longer command line belongs into a script. */
 #define REQUEST_DATA_MAX 65536
 
-enum request_kind { SPAWN_BECOME = 1, SPAWN_WORKER, SPAWN_CONNECTOR, SPAWN_HELPER, SPAWN_TRUST };
+enum request_kind { SPAWN_BECOME = 1, SPAWN_EXPECT, SPAWN_WORKER, SPAWN_CONNECTOR, SPAWN_HELPER, SPAWN_TRUST };
 
 struct request {
 	uint32_t kind;
@@ -81,12 +81,23 @@ static int prepare(struct error *err)
 	return 0;
 }
 
-/* The first worker gets what it needs; before the second one is born, what all further ones can share is made ready. */
+/* What several of them can share. */
 static int warm_up(struct error *err)
+{
+	static bool warm;
+
+	if (!warm && (prepare(err) < 0 || tls_warm_up(err) < 0))
+		return -1;
+	warm = true;
+	return 0;
+}
+
+/* The first worker gets what it needs; before the second one is born, what all further ones can share is made ready, if it is not by then. */
+static int prepare_birth(struct error *err)
 {
 	static unsigned births;
 
-	if (prepare(err) < 0 || (births == 1 && tls_warm_up(err) < 0))
+	if ((births == 1 ? warm_up(err) : prepare(err)) < 0)
 		return -1;
 	if (births++ == 1)
 		mem_fill_gaps();
@@ -136,7 +147,7 @@ static void give_birth(int fd, const struct request *request, const int *fds)
 	struct error err = {0};
 	int pidfd = -1;
 
-	if (request->kind == SPAWN_WORKER && warm_up(&err) < 0) {
+	if (request->kind == SPAWN_WORKER && prepare_birth(&err) < 0) {
 		reply_error(fd, err.text);
 		return;
 	}
@@ -188,6 +199,8 @@ static void serve(int fd)
 		request.data[request.len] = '\0';
 		if (request.kind == SPAWN_BECOME)
 			reply_done(fd, user_become(request.data, &err), &err);
+		else if (request.kind == SPAWN_EXPECT)
+			(void)warm_up(NULL);
 		else if (request.kind == SPAWN_TRUST)
 			reply_done(fd, keep_trust(request.data, &err), &err);
 		else
@@ -289,6 +302,14 @@ int spawner_become(struct spawner *spawner, const char *user, struct error *err)
 	if (add_string(&request, user, err) < 0 || call(spawner, &request, NULL, 0, NULL, err) < 0)
 		return -1;
 	return user_become(user, err);
+}
+
+void spawner_expect_many(struct spawner *spawner)
+{
+	static struct request request;
+
+	request = (struct request){.kind = SPAWN_EXPECT};
+	(void)fdpass_send(spawner->fd, &request, offsetof(struct request, data), NULL, 0, 0);
 }
 
 /* NULL: named for the first time, or there is no more room. */

@@ -36,10 +36,13 @@ int spawner_start(struct spawner *spawner, struct error *err);
 /* As root: becomes that user for good (its groups included), before anything remote. The caller does the same to itself. */
 int spawner_become(struct spawner *spawner, const char *user, struct error *err);
 
+/* There will be more than one worker: what they share is made ready meanwhile. Does not wait for that; without it, the second one does. */
+void spawner_expect_many(struct spawner *spawner);
+
 /* The PEM text of a ca_file that the next worker uses: of what is named twice, workers find the certificates ready. */
 void spawner_trust(struct spawner *spawner, const char *pem);
 
-/* A worker on this end of a channel. The first one makes the spawner warm up (TLS, sandbox filters). */
+/* A worker on this end of a channel. The first one makes the spawner get ready (TLS, sandbox filters), the second one warm up. */
 int spawner_worker(struct spawner *spawner, int channel_fd, struct child *ret_child, struct error *err);
 
 struct connect_request {

@@ -127,9 +127,11 @@ static int on_retry(sd_event_source *source, uint64_t when_us, void *context)
 
 static void fill_again_in(struct roster *roster, int64_t delay_ns)
 {
+	uint64_t delay_us = delay_ns > 0 ? (uint64_t)delay_ns / 1000 : 0;
+
 	roster->retry = sd_event_source_disable_unref(roster->retry);
-	if (sd_event_add_time_relative(roster->service->event, &roster->retry, CLOCK_MONOTONIC, delay_ns > 0 ? (uint64_t)delay_ns / 1000 : 0, 1000,
-		    on_retry, roster) < 0)
+	if (sd_event_add_time_relative(
+		    roster->service->event, &roster->retry, CLOCK_MONOTONIC, delay_us, delay_us != 0 ? 1000 : 1, on_retry, roster) < 0)
 		service_give_up(roster->service, EX_SOFTWARE);
 }
 
@@ -241,6 +243,10 @@ void roster_fill(struct roster *roster)
 			post->state = POST_RESTING;
 		} else if (start(roster, post) < 0) {
 			fill_again_in(roster, BUSY_RETRY_MS * NS_PER_MS);
+			return;
+		} else if (post->state == POST_HAULING) {
+			/* To start one takes a millisecond: what those that have been started want comes in between. */
+			fill_again_in(roster, 0);
 			return;
 		}
 	}

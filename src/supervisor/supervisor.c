@@ -145,7 +145,11 @@ static int prepare(struct supervisor *supervisor, struct error *err)
 {
 	struct service *service = &supervisor->service;
 
-	if (privileges_drop(service->config, service->spawner, err) < 0 || open_state(supervisor, err) < 0 || open_loop(supervisor, err) < 0)
+	if (privileges_drop(service->config, service->spawner, err) < 0)
+		return -1;
+	if (service->config->mailbox_count > 1 && strv_length(supervisor->options->names) != 1)
+		spawner_expect_many(service->spawner);
+	if (open_state(supervisor, err) < 0 || open_loop(supervisor, err) < 0)
 		return -1;
 	if (supervisor->options->load != NULL)
 		return daemon_new(service, supervisor->options, &supervisor->daemon, err);
