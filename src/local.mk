@@ -264,6 +264,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/ledger.h \
 	src/supervisor/lock.c \
 	src/supervisor/lock.h \
+	src/supervisor/maildirs.c \
+	src/supervisor/maildirs.h \
 	src/supervisor/metrics.c \
 	src/supervisor/metrics.h \
 	src/supervisor/notify.c \
@@ -297,6 +299,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/timetable.h \
 	src/supervisor/visitor.c \
 	src/supervisor/visitor.h \
+	src/worker/birth.c \
+	src/worker/birth.h \
 	src/worker/idle.c \
 	src/worker/idle.h \
 	src/worker/inspect.c \

@@ -65,8 +65,11 @@ int job_encode(const struct job *job, struct error *err)
 	schema_encode(&schema_mailbox, job->mailbox, &out);
 	encode_facts(&out, job);
 	encode_u32(&out, job->destination_count);
-	for (unsigned i = 0; i < job->destination_count; i++)
+	for (unsigned i = 0; i < job->destination_count; i++) {
 		schema_encode(&schema_destination, &job->destinations[i], &out);
+		encode_u64(&out, job->tidied[i]);
+	}
+	encode_u64(&out, job->closed);
 	encode_u32(&out, job->target_count);
 	for (unsigned i = 0; i < job->target_count; i++) {
 		encode_u32(&out, job->targets[i].dest);
@@ -147,10 +150,13 @@ static bool decode_destinations(struct decoder *in, struct job *job)
 	if (!decode_u32(in, DESTINATIONS_MAX, &count))
 		return false;
 	job->destinations = xcalloc(count, sizeof(*job->destinations));
-	while (job->destination_count < count)
-		if (!schema_decode(&schema_destination, in, &job->destinations[job->destination_count++]))
+	while (job->destination_count < count) {
+		unsigned i = job->destination_count++;
+
+		if (!schema_decode(&schema_destination, in, &job->destinations[i]) || !decode_u64(in, &job->tidied[i]))
 			return false;
-	return true;
+	}
+	return decode_u64(in, &job->closed);
 }
 
 static bool decode_targets(struct decoder *in, struct job *job)

@@ -35,6 +35,8 @@ struct job {
 	struct folder_facts *folder_facts; /* one per folder of the mailbox (POP3: one); NULL: nothing is known of any */
 	struct dest_config *destinations;  /* of deliver_to, in order, plus those that open messages still name */
 	unsigned destination_count;
+	uint64_t closed; /* bit i: Maildir i backs off, and is not opened in this session; whoever hangs there would deliver nothing elsewhere */
+	uint64_t tidied[TARGETS_MAX]; /* per destination: the number of its Maildir that was tidied of late (dest/maildir.h), or 0 */
 	struct target targets[TARGETS_MAX];
 	unsigned target_count;
 	uint64_t frozen; /* bit i: new messages go to target i; the others are of older messages */

@@ -21,7 +21,6 @@ static const struct grammar {
 	[REC_JOB] = {"JOB", TO_WORKER, 1, 1},
 	[REC_SECRET] = {"SECRET", TO_WORKER, 1, 1},
 	[REC_READY] = {"READY", TO_WORKER, 0, 1}, /* the mailbox lock rides along */
-	[REC_DIRECTORY] = {"DIRECTORY", TO_WORKER | WITH_TEXT | WITH_ERROR, 0, 3},
 	[REC_ACK] = {"ACK", TO_WORKER, 0, 0},
 	[REC_STOP] = {"STOP", TO_WORKER, 0, 0},
 	[REC_POLL] = {"POLL", TO_WORKER, 0, 0},
@@ -59,6 +58,7 @@ static const struct grammar {
 	[REC_TRACE] = {"TRACE", FROM_WORKER | WITH_TEXT, 0, 0},
 	[REC_END] = {"END", FROM_WORKER | WITH_TEXT | WITH_ERROR, 0, 0},
 	[REC_HOST] = {"HOST", FROM_WORKER, 0, 0},
+	[REC_MAILDIR] = {"MAILDIR", FROM_WORKER, 0, 0},
 	[REC_HEARD] = {"HEARD", FROM_WORKER, 0, 0},
 };
 
@@ -139,6 +139,8 @@ const char *record_check(const struct record *record, size_t received_bytes, uns
 		return "an intent without a target";
 	if (record->kind == REC_DESTINATION && (record->error == ERR_NONE || record->index >= TARGETS_MAX))
 		return "a failure of no destination, or without an error";
+	if (record->kind == REC_MAILDIR && record->index >= TARGETS_MAX)
+		return "of no Maildir";
 	if (record->kind == REC_POLL && record->index > TIPS_MAX)
 		return "news of a folder that nobody listens to";
 	if (record->kind == REC_RUN)

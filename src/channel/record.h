@@ -14,12 +14,11 @@
 
 enum record_kind {
 	/* supervisor -> worker */
-	REC_JOB = 1,   /* fd: the encoded job (sealed); the first record a worker gets */
-	REC_SECRET,    /* index: which (job_secret); fd: a pipe to read it from */
-	REC_READY,     /* that was all: seal yourself and begin */
-	REC_DIRECTORY, /* index: target destination; fds: tmp, new, cur of a Maildir; or none, and why not */
-	REC_ACK,       /* seq: all durable records up to here are on disk */
-	REC_STOP,      /* leave at the next message boundary */
+	REC_JOB = 1, /* fd: the encoded job (sealed); the first record a worker gets */
+	REC_SECRET,  /* index: which (job_secret); fd: a pipe to read it from */
+	REC_READY,   /* that was all: open your Maildirs, seal yourself and begin */
+	REC_ACK,     /* seq: all durable records up to here are on disk */
+	REC_STOP,    /* leave at the next message boundary */
 	REC_POLL, /* look now, or as soon as what is under way is done. index: 0: into everything; 1 + i: into folder i of the mailbox, where count messages were
 	                * announced to somebody else */
 	/* answers to the requests below */
@@ -64,6 +63,9 @@ enum record_kind {
 	 * login_delay_s; from one that waits also the sign that it is alive */
 	REC_HOST,
 	REC_BUSY, /* the wait is over, there may be mail */
+	/* before anything else, once for each Maildir of the job; index: which; count: 1 if it is open, and then id, when, size, targets: inode, born_s,
+	 * born_ns, number of what is there (struct maildir_sight) */
+	REC_MAILDIR,
 	/* from one that only listens: it does so from now on, or goes on; count: so many messages were announced, as far as is known; 0: none */
 	REC_HEARD,
 	REC_END, /* the session is over: error (ERR_NONE: well), scope, code, text; count: 1 if it took so long that the rest was left to another */

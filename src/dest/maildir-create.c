@@ -15,8 +15,6 @@
 #include "dest/maildir.h"
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-#define NS_PER_S INT64_C(1000000000)
-#define TIDY_EVERY_S 3600 /* little beside MAILDIR_STALE_S */
 
 static const char *read_hex(const char *text, uint64_t *ret_value)
 {
@@ -46,11 +44,21 @@ static bool is_ours(const char *name)
 	return maildir_parse_name(name, &seconds, &hash);
 }
 
-/* Which directory it is. By its birth, too: inodes are used again. */
+/* A directory for good: inodes are used again, but not born at the same time. */
 struct identity {
 	uint64_t device, inode;
 	int64_t born_s; /* 0: the file system does not know */
 	uint64_t born_ns;
+};
+
+/* Of a Maildir: itself, tmp, new, cur. */
+enum { BASE, TMP, DIRECTORIES = 4 };
+
+struct opening {
+	const char *path;
+	int fds[DIRECTORIES]; /* or -1 */
+	struct identity identities[DIRECTORIES];
+	bool made; /* some of it, just now */
 };
 
 static int look_at(int fd, const char *path, struct identity *ret_identity, struct error *err)
@@ -71,45 +79,38 @@ static int look_at(int fd, const char *path, struct identity *ret_identity, stru
 	return 0;
 }
 
-/* Of a Maildir: itself, tmp, new, cur. */
-struct visit {
-	struct identity directories[4];
-	bool made;     /* some of it in this visit */
-	int64_t at_ns; /* CLOCK_MONOTONIC; 0: never */
-};
-
 /* Makes the Maildir itself. A symbolic link in its place is the user's own choice of where mail lies; inside, none is followed. */
-static int open_base(const char *path, struct visit *visit, struct error *err)
+static int open_base(struct opening *opening, struct error *err)
 {
-	bool made = mkdir(path, 0700) == 0;
+	const char *path = opening->path;
 	int fd;
 
-	visit->made = made;
-	if (!made && errno == ENOENT)
+	opening->made = mkdir(path, 0700) == 0;
+	if (!opening->made && errno == ENOENT)
 		return error_set(err, ERR_CONFIG, SCOPE_DESTINATION, "%s: parent directory does not exist; create it or correct maildir:", path);
-	if (!made && errno != EEXIST)
+	if (!opening->made && errno != EEXIST)
 		return error_errno(err, SCOPE_DESTINATION, "cannot make the Maildir %s", path);
-	fd = open(path, DIRECTORY);
+	opening->fds[BASE] = fd = open(path, DIRECTORY);
 	if (fd < 0 && errno == ENOTDIR)
 		return error_set(err, ERR_CONFIG, SCOPE_DESTINATION, "%s is not a directory; correct maildir:", path);
 	if (fd < 0)
 		return error_errno(err, SCOPE_DESTINATION, "cannot open the Maildir %s", path);
-	return fd;
+	return look_at(fd, path, &opening->identities[BASE], err);
 }
 
-static int open_part(int base, const char *path, unsigned index, struct visit *visit, struct error *err)
+static int open_part(struct opening *opening, unsigned index, struct error *err)
 {
-	static const char *const names[] = {"tmp", "new", "cur"};
+	static const char *const names[DIRECTORIES] = {"", "tmp", "new", "cur"};
 	const char *name = names[index];
+	int base = opening->fds[BASE], fd;
 	char part[4096];
-	int fd;
 
-	snprintf(part, sizeof(part), "%s/%s", path, name);
+	snprintf(part, sizeof(part), "%s/%s", opening->path, name);
 	fd = openat(base, name, DIRECTORY | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT) {
 		if (mkdirat(base, name, 0700) < 0 && errno != EEXIST)
 			return error_errno(err, SCOPE_DESTINATION, "cannot make %s", part);
-		visit->made = true;
+		opening->made = true;
 		fd = openat(base, name, DIRECTORY | O_NOFOLLOW);
 	}
 	if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
@@ -117,9 +118,8 @@ static int open_part(int base, const char *path, unsigned index, struct visit *v
 			"%s is not a directory (a symbolic link is not followed); remove it or correct maildir:", part);
 	if (fd < 0)
 		return error_errno(err, SCOPE_DESTINATION, "cannot open %s", part);
-	if (look_at(fd, part, &visit->directories[1 + index], err) < 0)
-		return fs_close(fd);
-	return fd;
+	opening->fds[index] = fd;
+	return look_at(fd, part, &opening->identities[index], err);
 }
 
 void maildir_clear_tmp(int tmp_fd, int64_t now_s)
@@ -143,72 +143,72 @@ void maildir_clear_tmp(int tmp_fd, int64_t now_s)
 	closedir(dir);
 }
 
-/* Its inode and its birth. Not the device, which gets another number with each boot. */
-int64_t maildir_place(int tmp_fd)
+int64_t maildir_place(const struct maildir_sight *sight)
 {
-	struct statx st = {0};
-	struct {
+	const struct {
 		uint64_t inode;
 		int64_t seconds;
 		uint64_t nanoseconds;
-	} identity = {0};
+	} identity = {sight->inode, sight->born_s, sight->born_ns};
 	uint8_t digest[SHA256_BYTES];
 	int64_t place = 0;
 
-	if (statx(tmp_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) == 0) {
-		identity.inode = st.stx_ino;
-		if ((st.stx_mask & STATX_BTIME) != 0) {
-			identity.seconds = st.stx_btime.tv_sec;
-			identity.nanoseconds = st.stx_btime.tv_nsec;
-		}
-	}
 	sha256_of(&identity, sizeof(identity), digest);
 	for (unsigned i = 0; i < 7; i++)
 		place = place << 8 | digest[i];
 	return place + MAILDIR_ELSEWHERE + 1;
 }
 
-/* A thousand sessions may deliver to one Maildir. What this process has put on disk is there, and tmp/ is as good as cleared for a while. */
-static bool was_visited(const struct visit *last, const struct visit *now)
+/* FNV-1a: nobody gains from two that are alike. */
+static uint64_t number_of(const struct identity identities[DIRECTORIES])
 {
-	return last->at_ns != 0 && !now->made && now->at_ns - last->at_ns < TIDY_EVERY_S * NS_PER_S && now->directories[0].born_s != 0 &&
-	       memcmp(last->directories, now->directories, sizeof(now->directories)) == 0;
+	const unsigned char *bytes = (const unsigned char *)identities;
+	uint64_t number = UINT64_C(0xcbf29ce484222325);
+
+	if (identities[BASE].born_s == 0)
+		return MAILDIR_UNKNOWN;
+	for (size_t i = 0; i < DIRECTORIES * sizeof(*identities); i++)
+		number = (number ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return number != MAILDIR_UNKNOWN ? number : 1;
 }
 
-static int tidy(int base, const char *path, int tmp_fd, const struct visit *now, struct error *err)
+static int tidy(const struct opening *opening, struct error *err)
 {
-	static struct visit visits[64];
-	struct visit *last = &visits[now->directories[0].inode % ARRAY_SIZE(visits)];
-
-	if (was_visited(last, now))
-		return 0;
-	if (fsync(base) < 0)
-		return error_errno(err, SCOPE_DESTINATION, "cannot sync %s", path);
-	fs_sync_parent(base); /* whoever made it may have been killed before */
-	maildir_clear_tmp(tmp_fd, clock_wall_s());
-	*last = *now;
+	if (fsync(opening->fds[BASE]) < 0)
+		return error_errno(err, SCOPE_DESTINATION, "cannot sync %s", opening->path);
+	fs_sync_parent(opening->fds[BASE]); /* whoever made it may have been killed before */
+	maildir_clear_tmp(opening->fds[TMP], clock_wall_s());
 	return 0;
 }
 
-int maildir_open_directories(const char *path, int ret_fds[3], struct error *err)
+/* One that was made in the place of another, in the same tick of the clock, may have the same number. */
+static int open_all(struct opening *opening, uint64_t tidied, uint64_t *ret_number, struct error *err)
 {
-	struct visit visit = {.at_ns = clock_monotonic_ns()};
-	int base = open_base(path, &visit, err), fds[3] = {-1, -1, -1};
-	int result = base < 0 ? -1 : look_at(base, path, &visit.directories[0], err);
+	if (open_base(opening, err) < 0)
+		return -1;
+	for (unsigned i = TMP; i < DIRECTORIES; i++)
+		if (open_part(opening, i, err) < 0)
+			return -1;
+	*ret_number = number_of(opening->identities);
+	if (!opening->made && *ret_number != MAILDIR_UNKNOWN && *ret_number == tidied)
+		return 0;
+	return tidy(opening, err);
+}
 
-	for (unsigned i = 0; i < 3 && result == 0; i++) {
-		fds[i] = open_part(base, path, i, &visit, err);
-		if (fds[i] < 0)
-			result = -1;
-	}
-	if (result == 0)
-		result = tidy(base, path, fds[0], &visit, err);
-	fs_close(base);
+int maildir_open_directories(const char *path, uint64_t tidied, int ret_fds[3], struct maildir_sight *ret_sight, struct error *err)
+{
+	struct opening opening = {.path = path, .fds = {-1, -1, -1, -1}};
+	const struct identity *tmp = &opening.identities[TMP];
+	uint64_t number;
+	int result = open_all(&opening, tidied, &number, err);
+
+	fs_close(opening.fds[BASE]);
 	if (result < 0) {
-		for (unsigned i = 0; i < 3; i++)
-			fs_close(fds[i]);
+		for (unsigned i = TMP; i < DIRECTORIES; i++)
+			fs_close(opening.fds[i]);
 		return -1;
 	}
-	memcpy(ret_fds, fds, sizeof(fds));
+	memcpy(ret_fds, &opening.fds[TMP], 3 * sizeof(int));
+	*ret_sight = (struct maildir_sight){.inode = tmp->inode, .born_s = tmp->born_s, .born_ns = tmp->born_ns, .number = number};
 	return 0;
 }

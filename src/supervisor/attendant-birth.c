@@ -13,9 +13,9 @@
 #include "base/str.h"
 #include "channel/channel.h"
 #include "config/password.h"
-#include "dest/maildir.h"
 #include "supervisor/attendant.h"
 #include "supervisor/credential.h"
+#include "supervisor/maildirs.h"
 
 /* A command that asks a key ring may wait for a person, but not for ever. */
 #define PASSWORD_COMMAND_S 60
@@ -165,6 +165,7 @@ int attendant_make_job(struct attendant *attendant, struct error *err)
 		return -1;
 	if (make_targets(attendant, err) < 0)
 		return -1;
+	maildirs_expect(attendant);
 	if (recall_facts(attendant, err) < 0)
 		return -1;
 	if (mailbox->server.ca_file != NULL && read_ca_file(service->spawner, mailbox->server.ca_file, &mailbox->server.ca_pem, err) < 0)
@@ -326,42 +327,6 @@ static void send_secrets(struct attendant *attendant)
 	}
 }
 
-static void send_refusal(struct attendant *attendant, unsigned index, const struct error *why)
-{
-	struct record refusal = {
-		.kind = REC_DIRECTORY, .index = index, .error = (uint8_t)why->kind, .scope = (uint8_t)why->scope, .code = (uint32_t)why->code};
-
-	record_set_text(&refusal, why->text, strlen(why->text));
-	attendant_send(attendant, &refusal, NULL, 0);
-}
-
-/* A Maildir that cannot be opened, or a program that is not there, is that destination's trouble: the worker is told, and the others are served. */
-static void send_directories(struct attendant *attendant)
-{
-	for (unsigned i = 0; i < attendant->job.destination_count; i++) {
-		const struct dest_config *dest = &attendant->job.destinations[i];
-		struct error err;
-		int fds[3];
-
-		if (dest->kind == DEST_MDA && access(dest->argv[0], X_OK) < 0) {
-			error_set(&err, ERR_TEMP, SCOPE_DESTINATION, "destination %s: cannot start the program %s: %s", dest->name, dest->argv[0],
-				strerror(errno));
-			send_refusal(attendant, i, &err);
-		}
-		attendant->places[i] = dest->kind != DEST_MAILDIR ? MAILDIR_ELSEWHERE : 0;
-		if (dest->kind != DEST_MAILDIR)
-			continue;
-		if (maildir_open_directories(dest->path, fds, &err) < 0) {
-			send_refusal(attendant, i, &err);
-			continue;
-		}
-		attendant->places[i] = maildir_place(fds[0]);
-		attendant_send(attendant, &(struct record){.kind = REC_DIRECTORY, .index = i}, fds, 3);
-		for (int k = 0; k < 3; k++)
-			close(fds[k]);
-	}
-}
-
 static int give_birth(struct attendant *attendant, struct error *err)
 {
 	int ends[2];
@@ -374,7 +339,6 @@ static int give_birth(struct attendant *attendant, struct error *err)
 		return -1;
 	}
 	send_secrets(attendant);
-	send_directories(attendant);
 	attendant_send(attendant, &(struct record){.kind = REC_READY}, &attendant->lock_fd, attendant->lock_fd >= 0 ? 1 : 0);
 	if (attendant->killed_ns != 0) { /* one of these could not be sent: it would wait for it */
 		close(ends[1]);

@@ -30,12 +30,23 @@ static int roll_back(struct attendant *attendant)
 	return -1;
 }
 
+static void leave_out(struct attendant *attendant, struct state_target *targets, unsigned count)
+{
+	uint64_t left_out = 0;
+
+	for (unsigned i = 0; i < attendant->job.destination_count; i++)
+		left_out |= (uint64_t)destination_is_left_out(attendant, i) << i;
+	for (unsigned i = 0; i < count; i++) {
+		targets[i].resting = (left_out >> attendant->job.targets[i].dest & 1) != 0;
+		attendant->rested |= targets[i].resting;
+	}
+}
+
 static int serve_folder(struct attendant *attendant, const struct record *request, struct error *err)
 {
 	struct service *service = attendant->service;
 	struct state_target targets[TARGETS_MAX];
 	struct record answer = {.kind = REC_KNOWN};
-	uint64_t resting = destinations_resting(attendant);
 	unsigned count = attendant_targets(attendant, targets);
 	enum known_wish wish = (request->flags & REC_PLANNED_NOW) != 0 ? KNOWN_ITEMS
 			       : (request->flags & REC_COMPLETE) != 0  ? KNOWN_ALL_KEYS
@@ -44,9 +55,7 @@ static int serve_folder(struct attendant *attendant, const struct record *reques
 	int64_t id;
 	int fd;
 
-	for (unsigned i = 0; i < count; i++)
-		targets[i].resting = (resting >> i & 1) != 0;
-	attendant->rested = attendant->rested || resting != 0;
+	leave_out(attendant, targets, count);
 	if (folder_id(attendant, request, &id, err) < 0 ||
 		state_known(service->state, id, request->uidvalidity, request->count, wish, targets, count, clock_wall_s(), &fd, err) < 0)
 		goto failed;

@@ -48,16 +48,17 @@ bool attendant_may_say(const struct attendant *attendant, enum record_kind kind)
 	case REC_HEARD:
 		return attendant->mode == JOB_LISTEN;
 	case REC_CONNECT:
-		return !attendant->idle;
+		return !attendant->idle && attendant->unopened == 0;
 	case REC_BUSY:
 		return attendant->mode == JOB_HAUL;
+	case REC_MAILDIR:
 	case REC_HOST:
 	case REC_LOG:
 	case REC_TRACE:
 	case REC_END:
 		return true;
 	default:
-		return !attendant->idle && attendant->mode != JOB_LISTEN;
+		return !attendant->idle && attendant->mode != JOB_LISTEN && attendant->unopened == 0;
 	}
 }
 

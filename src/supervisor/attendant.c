@@ -19,12 +19,15 @@
 #include "supervisor/child.h"
 #include "supervisor/connectors.h"
 #include "supervisor/ledger.h"
+#include "supervisor/maildirs.h"
 
 /* Datagrams taken from one worker in one turn of the loop, so that a chatty one does not keep the others waiting. */
 #define BATCHES_PER_TURN 64
 /* A worker that says nothing for so long hangs: at work it reports its progress, and each single wait of its own is shorter. The longest is the timeout of a
  * server, at most an hour as configured. */
 #define SILENCE_S (2 * 3600)
+/* For each of its Maildirs, before that; a file system that is slower is of no use. */
+#define OPENING_S 60
 #define LOGIN_DELAY_MAX_S 86400 /* whoever runs the worker must not end the polls of a whole server */
 #define BUSY_RETRY_MS 20
 
@@ -192,6 +195,15 @@ static void take_end(struct attendant *attendant, const struct record *record)
 			"%.*s", (int)record->len, record->text);
 }
 
+static void expect_word(struct attendant *attendant)
+{
+	int seconds = attendant->unopened != 0 ? OPENING_S : SILENCE_S;
+
+	attendant->heard_ns = clock_monotonic_ns();
+	sd_event_source_set_time_relative(attendant->silence, (uint64_t)(seconds * deadline_factor() * 1e6));
+	sd_event_source_set_enabled(attendant->silence, SD_EVENT_ONESHOT);
+}
+
 /* -1: the worker talks nonsense. */
 static int take_record(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count)
 {
@@ -205,7 +217,11 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	if (wrong == NULL && record_is_durable(record->kind) && attendant->mode != JOB_HAUL)
 		wrong = "from one that should only look";
 	if (wrong == NULL && !attendant_may_say(attendant, record->kind))
-		wrong = attendant->mode == JOB_LISTEN ? "from one that should only listen" : "from one that should wait for mail";
+		wrong = attendant->mode == JOB_LISTEN ? "from one that should only listen"
+			: attendant->unopened != 0    ? "from one that should open its Maildirs first"
+						      : "from one that should wait for mail";
+	if (wrong == NULL && record->kind == REC_MAILDIR)
+		wrong = maildirs_take(attendant, record);
 	if (wrong != NULL) {
 		error_set(&err, ERR_PROTO, SCOPE_MAILBOX, "%s: %s", record_kind_name(record->kind), wrong);
 		attendant_condemn(attendant, &err);
@@ -247,6 +263,9 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	case REC_HEARD:
 		attendant_take_heard(attendant, record);
 		break;
+	case REC_MAILDIR:
+		expect_word(attendant); /* the next one may be longer in coming */
+		break;
 	case REC_END:
 		take_end(attendant, record);
 		break;
@@ -257,20 +276,16 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	return 0;
 }
 
-static void expect_word(struct attendant *attendant)
-{
-	attendant->heard_ns = clock_monotonic_ns();
-	sd_event_source_set_time_relative(attendant->silence, (uint64_t)(SILENCE_S * deadline_factor() * 1e6));
-	sd_event_source_set_enabled(attendant->silence, SD_EVENT_ONESHOT);
-}
-
 static int on_silence(sd_event_source *source, uint64_t when_us, void *context)
 {
 	struct attendant *attendant = context;
 
 	(void)source;
 	(void)when_us;
-	error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, "the worker said nothing for too long and was ended");
+	if (attendant->unopened != 0)
+		maildirs_give_up(attendant);
+	else
+		error_set(&attendant->result, ERR_LOCAL, SCOPE_MAILBOX, "the worker said nothing for too long and was ended");
 	attendant_kill(attendant);
 	return 0;
 }

@@ -23,6 +23,7 @@ struct connector;
 struct connectors;
 struct herald;
 struct ledger;
+struct maildirs;
 struct metrics;
 struct roster;
 
@@ -34,6 +35,7 @@ struct service {
 	struct spawner *spawner;
 	struct ledger *ledger;
 	struct connectors *connectors;
+	struct maildirs *maildirs;
 	char *host; /* our own name */
 	enum job_mode mode;
 	const char *trace; /* mailbox whose wire is logged, or NULL */
@@ -90,6 +92,7 @@ struct attendant {
 	struct allowance *lines; /* that its worker may log; borrowed */
 	struct job job;
 	int64_t places[TARGETS_MAX];  /* where each destination of the job puts mail (maildir_place); 0: its Maildir is not open */
+	uint64_t unopened;            /* bit i: the worker has yet to say what became of that Maildir */
 	struct host_facts host_facts; /* as the worker has reported them, or as it was told */
 	bool insistent;               /* back-offs of its destinations are not obeyed: each is tried once */
 	/* Destinations of the job, bit i is number i: failed in this session; accepted mail that is not noted yet; as noted, for the log, and for those who
@@ -109,7 +112,7 @@ struct attendant {
 	uint32_t received, acknowledged; /* sequence numbers */
 	bool over, stopping, hurried;    /* over: REC_END has come, or the worker is gone; told to leave, and at once */
 	bool condemned;                  /* it lied: nothing that it says counts any more */
-	bool unfinished;                 /* it went well, but took so long that the rest is for another session */
+	bool unfinished;                 /* the rest is for another session: this one took so long, or came to nothing for a Maildir that hangs */
 	struct error result;
 	unsigned heard; /* it waits for mail in this folder only, counted from 1; 0: in all */
 	bool idle;      /* it waits for mail; since: CLOCK_MONOTONIC and wall clock */

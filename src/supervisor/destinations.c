@@ -57,23 +57,17 @@ bool destination_forgive(struct service *service, const struct dest_config *conf
 	return false;
 }
 
-uint64_t destinations_resting(struct attendant *attendant)
+bool destination_is_left_out(struct attendant *attendant, unsigned index)
 {
 	const struct job *job = &attendant->job;
-	uint64_t resting = 0, targets = 0;
-	int64_t until;
 
 	if (job->mode != JOB_HAUL)
-		return 0;
-	for (unsigned i = 0; i < job->destination_count; i++)
-		/* Whoever insists tries each once. */
-		if ((!attendant->insistent || (attendant->failed >> i & 1) != 0) &&
-			destination_rests(attendant->service, job->destinations[i].name, &until))
-			resting |= UINT64_C(1) << i;
-	for (unsigned i = 0; i < job->target_count; i++)
-		if ((resting >> job->targets[i].dest & 1) != 0)
-			targets |= UINT64_C(1) << i;
-	return targets;
+		return false;
+	if ((job->closed >> index & 1) != 0)
+		return true;
+	/* Whoever insists tries each once. */
+	return (!attendant->insistent || (attendant->failed >> index & 1) != 0) &&
+	       destination_rests(attendant->service, job->destinations[index].name, &(int64_t){0});
 }
 
 static int store_failure(struct attendant *attendant, unsigned index, const struct error *why, struct destination_state *ret_before,

@@ -21,8 +21,8 @@ bool destinations_all_rest(struct service *service, const struct mailbox_config 
 /* Its login was refused, and the operator has replaced what was: it rests no more. True once, since whoever delivers there may find nothing to deliver, and
  * must not be sent to look again and again. */
 bool destination_forgive(struct service *service, const struct dest_config *config);
-/* The targets of the attendant's job that are to be left out now: bit i is target i. */
-uint64_t destinations_resting(struct attendant *attendant);
+/* Is nothing to be delivered there now by this attendant's session? */
+bool destination_is_left_out(struct attendant *attendant, unsigned index);
 
 /* A worker says that destination index of its job is down. Own transaction; may be busy. */
 int destinations_note_failure(struct attendant *attendant, unsigned index, const struct error *why, struct error *err);

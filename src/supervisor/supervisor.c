@@ -16,6 +16,7 @@
 #include "supervisor/daemon.h"
 #include "supervisor/herald.h"
 #include "supervisor/ledger.h"
+#include "supervisor/maildirs.h"
 #include "supervisor/metrics.h"
 #include "supervisor/once.h"
 #include "supervisor/privileges.h"
@@ -119,6 +120,7 @@ static void take_down(struct supervisor *supervisor)
 	once_free(supervisor->once);
 	daemon_free(supervisor->daemon);
 	connectors_free(service->connectors);
+	maildirs_free(service->maildirs);
 	herald_free(service->herald);
 	metrics_free(service->metrics);
 	ledger_free(service->ledger);
@@ -184,6 +186,7 @@ int supervisor_run(const struct config *config, struct spawner *spawner, const s
 		.mode = options->mode,
 		.trace = options->trace,
 		.attended = options->attended,
+		.maildirs = maildirs_new(),
 	};
 	if (prepare(&supervisor, &err) < 0) {
 		log_say(NULL, LEVEL_ERROR, "cannot_start", "%s", err.text);

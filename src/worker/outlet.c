@@ -70,6 +70,12 @@ void outlet_stop(struct outlet *outlet, const struct error *err)
 	tell_failure(outlet);
 }
 
+void outlet_rest(struct outlet *outlet, const struct error *err)
+{
+	outlet->down = outlet->rests = true;
+	outlet->error = *err;
+}
+
 void outlet_lost(struct outlet *outlet, const struct error *err)
 {
 	if (outlet->accepted != 0 && (err->kind == ERR_TEMP || err->kind == ERR_PROTO))

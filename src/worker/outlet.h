@@ -21,7 +21,7 @@ struct outlet {
 	const struct dest_config *config;
 	struct channel *channel;
 	unsigned index;              /* in the job */
-	bool open, down;             /* down: nothing more is offered in this session */
+	bool open, down, rests;      /* down: nothing more is offered in this session; rests: as was known before */
 	struct delivery_queue ready; /* to be offered, in this order */
 	unsigned outstanding;        /* offered, no verdict yet */
 	struct delivery *begun;      /* its message is still arriving; NULL: none */
@@ -38,6 +38,7 @@ bool outlet_ready(struct outlet *outlet);
  * may too, since it is talked to in lock step from then on. */
 void outlet_lost(struct outlet *outlet, const struct error *err);
 void outlet_stop(struct outlet *outlet, const struct error *err); /* down for this session, whatever it has accepted */
+void outlet_rest(struct outlet *outlet, const struct error *err); /* the same at its beginning, which is no news */
 void outlet_close(struct outlet *outlet);
 void outlet_done(struct outlet *outlet);
 

@@ -82,7 +82,9 @@ void session_init(struct session *session, const struct job *job, struct channel
 		outlet_init(&session->outlets[i], job, i, channel, secrets[1 + i], directories[i], job->mode == JOB_CHECK ? &session->tls : NULL,
 			trace, channel);
 	for (unsigned i = 0; i < job->destination_count; i++) {
-		if (refusals[i].kind != ERR_NONE)
+		if ((job->closed >> i & 1) != 0)
+			outlet_rest(&session->outlets[i], &refusals[i]);
+		else if (refusals[i].kind != ERR_NONE)
 			outlet_stop(&session->outlets[i], &refusals[i]);
 	}
 }
@@ -276,7 +278,7 @@ int session_run(struct session *session, struct error *err)
 		result = leave(session, err);
 	for (unsigned i = 0; i < session->job->destination_count; i++) {
 		outlet_close(&session->outlets[i]);
-		if (session->outlets[i].down && session->trouble.kind == ERR_NONE)
+		if (session->outlets[i].down && !session->outlets[i].rests && session->trouble.kind == ERR_NONE)
 			session->trouble = session->outlets[i].error;
 	}
 	if (result == 0) { /* the session went well; what kept single messages or folders from being hauled still counts */

@@ -18,28 +18,18 @@
 #include "channel/channel.h"
 #include "channel/job.h"
 #include "channel/wait.h"
+#include "worker/birth.h"
 #include "worker/listen.h"
 #include "worker/seal.h"
 #include "worker/session.h"
 
 #define CHANNEL_FD 3
-#define BIRTH_S 30 /* the supervisor has everything at hand */
 
 #ifdef __SANITIZE_ADDRESS__
 enum { FIRST_CLOSED = 0, LAST_CLOSED = 1 }; /* reports go to stderr */
 #else
 enum { FIRST_CLOSED = 0, LAST_CLOSED = 2 };
 #endif
-
-/* Everything that a worker is handed before it is sealed. */
-struct birth {
-	struct job *job;
-	int lock_fd;
-	struct secret *secrets[1 + TARGETS_MAX];
-	int directories[TARGETS_MAX][3];
-	struct error refusals[TARGETS_MAX]; /* of Maildirs that could not be opened */
-	bool ready;
-};
 
 static void close_descriptors(int channel_fd)
 {
@@ -49,82 +39,6 @@ static void close_descriptors(int channel_fd)
 		dup2(null, fd);
 	dup2(channel_fd, CHANNEL_FD);
 	syscall(SYS_close_range, CHANNEL_FD + 1U, ~0U, 0U);
-}
-
-/* First line of what a program printed or a file held; the pipe is complete, its writer is gone. */
-static struct secret *read_secret(int pipe_fd)
-{
-	struct secret *raw = secret_new_size(SECRET_MAX_BYTES), *secret;
-	char *buffer = secret_buffer(raw);
-	size_t len = 0;
-	ssize_t got;
-
-	while (len < SECRET_MAX_BYTES && (got = read(pipe_fd, buffer + len, SECRET_MAX_BYTES - len)) > 0)
-		len += (size_t)got;
-	close(pipe_fd);
-	char *end = memchr(buffer, '\n', len);
-	if (end != NULL)
-		len = (size_t)(end - buffer);
-	if (len != 0 && buffer[len - 1] == '\r')
-		len--;
-	secret = secret_new(buffer, len);
-	secret_free(raw);
-	return secret;
-}
-
-static int take_birth_record(struct birth *birth, const struct record *record, const int *fds, unsigned fd_count, struct error *err)
-{
-	switch (record->kind) {
-	case REC_JOB:
-		birth->job = job_decode(fds[0], err);
-		return birth->job != NULL ? 0 : -1;
-	case REC_SECRET:
-		if (record->index > TARGETS_MAX)
-			break;
-		birth->secrets[record->index] = read_secret(fds[0]);
-		if (secret_length(birth->secrets[record->index]) == 0)
-			return error_set(
-				err, ERR_CONFIG, SCOPE_MAILBOX, "the password command printed no password: the first line of its output is empty");
-		return 0;
-	case REC_DIRECTORY:
-		if (record->index >= TARGETS_MAX)
-			break;
-		if (fd_count == 3)
-			memcpy(birth->directories[record->index], fds, sizeof(birth->directories[0]));
-		else
-			error_code(&birth->refusals[record->index], record->error, record->scope, (int)record->code, "%.*s", (int)record->len,
-				record->text);
-		return 0;
-	case REC_READY:
-		birth->lock_fd = fd_count != 0 ? fds[0] : -1; /* held for as long as we live */
-		birth->ready = true;
-		return birth->job != NULL ? 0 : error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "the supervisor gave no job");
-	case REC_STOP:
-		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
-	default:
-		break;
-	}
-	return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "unexpected %s from the supervisor", record_kind_name(record->kind));
-}
-
-static int be_born(struct birth *birth, struct error *err)
-{
-	struct deadline deadline = deadline_in_s(BIRTH_S);
-
-	while (!birth->ready) {
-		struct pollfd input = {.fd = CHANNEL_FD, .events = POLLIN};
-		struct record record;
-		int fds[RECORD_FDS_MAX];
-		unsigned fd_count;
-
-		if (wait_io(&input, 1, deadline, NULL, err) <= 0)
-			return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "the supervisor said nothing");
-		if (record_receive(CHANNEL_FD, &record, fds, &fd_count) <= 0 || record_check(&record, record_size(&record), fd_count, false) != NULL)
-			return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "the supervisor is gone");
-		if (take_birth_record(birth, &record, fds, fd_count, err) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 static void log_to_channel(const struct log_entry *entry, void *context)
@@ -204,7 +118,7 @@ static int work(struct birth *birth, bool *ret_unfinished, struct error *err)
 	int result;
 
 	channel_init(&channel, CHANNEL_FD);
-	if (be_born(birth, err) < 0)
+	if (birth_await(birth, &channel, err) < 0)
 		return -1;
 	log_to(log_to_channel, &channel, birth->job->log_level);
 	if (seal(birth, err) < 0)
@@ -226,7 +140,6 @@ void worker_main(int channel_fd)
 
 	close_descriptors(channel_fd);
 	signal(SIGPIPE, SIG_IGN);
-	memset(birth.directories, -1, sizeof(birth.directories));
 	work(&birth, &unfinished, &err);
 	send_end(unfinished, &err);
 	_exit(0);

@@ -12,9 +12,11 @@
 
 #include "base/clock.h"
 #include "channel/channel.h"
+#include "dest/maildir.h"
 #include "supervisor/allowance.h"
 #include "supervisor/attendant.h"
 #include "supervisor/ledger.h"
+#include "supervisor/maildirs.h"
 #include "tests/unit/state-fixture.h"
 
 #define DEADLINE_S 20
@@ -93,6 +95,7 @@ static int end(void **ctx)
 	log_to(NULL, NULL, LEVEL_ERROR);
 	deadline_set_factor(1);
 	attendant_free(bench->attendant);
+	maildirs_free(bench->service.maildirs);
 	ledger_free(bench->service.ledger);
 	sd_event_unref(bench->service.event);
 	fixture_end(&bench->fixture);
@@ -110,6 +113,16 @@ static void run_until(struct bench *bench, const bool *condition)
 		assert_true(sd_event_run(bench->service.event, UINT64_MAX) >= 0);
 	sd_event_source_disable_unref(deadline);
 	assert_false(bench->late);
+}
+
+/* Its destination is a Maildir, which its worker is to open first. */
+static void want_maildir(struct bench *bench)
+{
+	static char path[] = "/nowhere/Maildir";
+
+	bench->service.maildirs = maildirs_new();
+	bench->attendant->job.destinations[0] = (struct dest_config){.name = bench->dests[0].name, .kind = DEST_MAILDIR, .path = path};
+	maildirs_expect(bench->attendant);
 }
 
 /* The child says it and then hangs. */
@@ -541,6 +554,106 @@ static void test_ends_one_that_does_more_than_listen(void **ctx)
 	}
 }
 
+/* -- Maildirs -- */
+
+#define SIGHT .count = 1, .id = 12, .when = 1700000000, .size = 5, .targets = 99 /* as REC_MAILDIR has it */
+
+static void report_what_is_not_its_own(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_MAILDIR, .index = 1, SIGHT}, NULL, 0);
+}
+
+static void report_twice(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_MAILDIR}, NULL, 0);
+	send_patiently(fd, &(struct record){.kind = REC_MAILDIR, SIGHT}, NULL, 0);
+}
+
+static void connect_before(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_CONNECT}, NULL, 0);
+}
+
+/* Where it puts mail is told before it has talked to anybody, so nobody can have made it lie. */
+static void test_ends_one_that_lies_about_its_maildirs(void **ctx)
+{
+	static void (*const cases[])(int) = {
+		report_what_is_not_its_own, report_twice, connect_before, ask_what_is_known, ask_to_stay, ask_for_a_file, say_too_much_about_nothing};
+	struct bench *bench;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		end(ctx);
+		begin(ctx);
+		bench = *ctx;
+		want_maildir(bench);
+		give_worker(bench, cases[i]);
+		run_until(bench, &bench->finished);
+		assert_non_null(strstr(bench->result.text, "the worker broke the order of steps"));
+	}
+}
+
+static void report_and_work_on(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_MAILDIR, SIGHT}, NULL, 0);
+	leave(fd, ask(fd, &(struct record){.kind = REC_FOLDER, .uidvalidity = 7}, REC_KNOWN));
+}
+
+static void test_keeps_what_a_worker_found(void **ctx)
+{
+	struct bench *bench = *ctx;
+	struct attendant *attendant = bench->attendant;
+
+	want_maildir(bench);
+	assert_int_equal(attendant->unopened, 1);
+	assert_int_equal(attendant->places[0], 0);
+	assert_int_equal(attendant->job.tidied[0], MAILDIR_UNKNOWN);
+	give_worker(bench, report_and_work_on);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->result.kind, ERR_NONE);
+	assert_int_equal(attendant->unopened, 0);
+	assert_int_equal(attendant->places[0], maildir_place(&(struct maildir_sight){.inode = 12, .born_s = 1700000000, .born_ns = 5, .number = 99}));
+	maildirs_expect(attendant); /* the next one is told */
+	assert_int_equal(attendant->job.tidied[0], 99);
+}
+
+static void test_gives_up_one_that_hangs_at_a_maildir(void **ctx)
+{
+	struct bench *bench = *ctx;
+	struct destination_state destination;
+
+	want_maildir(bench);
+	deadline_set_factor(1e-5);
+	give_worker(bench, say_nothing);
+	run_until(bench, &bench->finished);
+	assert_int_equal(bench->result.scope, SCOPE_DESTINATION);
+	assert_non_null(strstr(bench->result.text, "the file system of /nowhere/Maildir does not answer"));
+	assert_false(bench->attendant->unfinished); /* there is nothing else to deliver to */
+	assert_int_equal(state_destination_load(bench->service.state, "home", &destination, &bench->fixture.error), 0);
+	assert_int_equal(destination.failures, 1);
+	bench->attendant->failed = 0;
+	maildirs_expect(bench->attendant); /* the next one does without */
+	assert_int_equal(bench->attendant->job.closed, 1);
+}
+
+static void report_and_be_silent(int fd)
+{
+	send_patiently(fd, &(struct record){.kind = REC_MAILDIR, SIGHT}, NULL, 0);
+}
+
+/* From then on it has the time that everybody has. */
+static void test_is_patient_with_one_that_has_opened_its_maildirs(void **ctx)
+{
+	struct bench *bench = *ctx;
+	int64_t began_ns = clock_monotonic_ns();
+
+	want_maildir(bench);
+	deadline_set_factor(1e-5); /* 2 hours are 72 ms */
+	give_worker(bench, report_and_be_silent);
+	run_until(bench, &bench->finished);
+	assert_non_null(strstr(bench->result.text, "said nothing"));
+	assert_true(clock_monotonic_ns() - began_ns >= 72000000);
+}
+
 static void say_what_was_heard(int fd)
 {
 	send_patiently(fd, &(struct record){.kind = REC_HEARD}, NULL, 0);
@@ -736,6 +849,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ends_one_that_does_more_than_wait, begin, end),
 		cmocka_unit_test_setup_teardown(test_lets_one_wait_for_mail, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_does_more_than_listen, begin, end),
+		cmocka_unit_test_setup_teardown(test_ends_one_that_lies_about_its_maildirs, begin, end),
+		cmocka_unit_test_setup_teardown(test_keeps_what_a_worker_found, begin, end),
+		cmocka_unit_test_setup_teardown(test_gives_up_one_that_hangs_at_a_maildir, begin, end),
+		cmocka_unit_test_setup_teardown(test_is_patient_with_one_that_has_opened_its_maildirs, begin, end),
 		cmocka_unit_test_setup_teardown(test_hears_from_one_that_listens, begin, end),
 		cmocka_unit_test_setup_teardown(test_hears_from_nobody_else, begin, end),
 		cmocka_unit_test_setup_teardown(test_lets_nobody_wait_during_a_run, begin, end),

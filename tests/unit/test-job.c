@@ -73,6 +73,8 @@ static struct job make_job(const struct config *config, const char *mailbox)
 		.destination_count = (unsigned)config->destination_count,
 		.target_count = 3,
 		.frozen = 5,
+		.closed = 2,
+		.tidied = {UINT64_MAX, 0, 3},
 		.host_facts = {.known = true,
 			.before = 1,
 			.after = UINT32_MAX,
@@ -229,6 +231,8 @@ static void test_every_field(void **state)
 	check_destinations(copy->destinations);
 	assert_int_equal(copy->target_count, 3);
 	assert_int_equal(copy->frozen, 5);
+	assert_int_equal(copy->closed, 2);
+	assert_memory_equal(copy->tidied, job.tidied, sizeof(job.tidied));
 	assert_int_equal(copy->targets[2].dest, 4);
 	assert_string_equal(copy->targets[0].recipient, "");
 	assert_string_equal(copy->targets[2].recipient, "bert@example.org");

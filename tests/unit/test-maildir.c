@@ -152,9 +152,10 @@ static struct dest *open_with(const int fds[3], const char *host)
 static struct dest *open_maildir(void)
 {
 	struct error err = {0};
+	struct maildir_sight sight;
 	int fds[3];
 
-	if (maildir_open_directories(path, fds, &err) < 0)
+	if (maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err) < 0)
 		fail_msg("%s", err.text);
 	return open_with(fds, "me.example");
 }
@@ -217,13 +218,14 @@ static void makes_what_is_missing(void **state)
 {
 	static const char *const parts[] = {"", "tmp", "new", "cur"};
 	struct error err;
+	struct maildir_sight sight;
 	int fds[3];
 
 	(void)state;
 	for (unsigned round = 0; round < 3; round++) {
 		if (round == 2)
 			assert_int_equal(rmdir(at("cur", "")), 0);
-		assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+		assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 		for (unsigned i = 0; i < 3; i++)
 			close(fds[i]);
 		for (unsigned i = 0; i < 4; i++) {
@@ -238,9 +240,10 @@ static void makes_what_is_missing(void **state)
 static void expect_refused(const char *maildir, enum error_kind kind, const char *text)
 {
 	struct error err = {0};
+	struct maildir_sight sight;
 	int fds[3];
 
-	assert_int_equal(maildir_open_directories(maildir, fds, &err), -1);
+	assert_int_equal(maildir_open_directories(maildir, MAILDIR_UNKNOWN, fds, &sight, &err), -1);
 	if (strstr(err.text, text) == NULL)
 		fail_msg("got: %s", err.text);
 	assert_int_equal(err.kind, kind);
@@ -301,10 +304,11 @@ static void clears_its_own_old_files(void **state)
 		{"draft", false},
 	};
 	struct error err;
+	struct maildir_sight sight;
 	int fds[3];
 
 	(void)state;
-	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		make_file(at("tmp", cases[i].name), "x");
 	maildir_clear_tmp(fds[0], clock_wall_s() + MAILDIR_STALE_S - 60);
@@ -358,11 +362,12 @@ static void spells_host_names_as_maildir_does(void **state)
 		struct delivery *delivery = message();
 		struct error err;
 		struct dest *dest;
+		struct maildir_sight sight;
 		int fds[3];
 
 		memset(host, ':', sizeof(host) - 1);
 		host[sizeof(host) - 1] = '\0';
-		assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+		assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 		dest = open_with(fds, last ? host : cases[i].host);
 		deliver(dest, delivery);
 		if (!last)
@@ -748,9 +753,10 @@ static void a_failed_sync_fails_the_group(void **state)
 		struct delivery *group[6];
 		struct dest *dest;
 		struct error err;
+		struct maildir_sight sight;
 		int fds[3];
 
-		assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+		assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 		fds[0] = replace_by_path("tmp", fds[0]);
 		dest = open_with(fds, "me.example");
 		for (unsigned i = 0; i < size; i++) {
@@ -776,12 +782,13 @@ static void a_failed_sync_leaves_what_was_there(void **state)
 	struct delivery *delivery = message();
 	struct dest *dest = open_maildir();
 	struct error err;
+	struct maildir_sight sight;
 	int fds[3];
 
 	(void)state;
 	prepare_and_sync(dest, delivery);
 	done(dest);
-	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 	fds[0] = replace_by_path("tmp", fds[0]);
 	dest = open_with(fds, "me.example");
 	assert_int_equal(dest_prepare(dest, delivery, &err), 0);
@@ -797,10 +804,11 @@ static void a_failed_flush_leaves_doubt(void **state)
 	struct delivery *delivery = message();
 	struct dest *dest;
 	struct error err;
+	struct maildir_sight sight;
 	int fds[3];
 
 	(void)state;
-	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 	fds[1] = replace_by_path("new", fds[1]);
 	dest = open_with(fds, "me.example");
 	prepare_and_sync(dest, delivery);
@@ -898,9 +906,10 @@ static void old_deliveries_are_known_by_their_names(void **state)
 static struct dest *open_as(const char *host)
 {
 	struct error err;
+	struct maildir_sight sight;
 	int fds[3];
 
-	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 	return open_with(fds, host);
 }
 
@@ -960,10 +969,11 @@ static void does_not_call_delivered_what_cannot_be_synced(void **state)
 	enum resolution resolution = RESOLVED_UNKNOWN;
 	struct dest *dest;
 	struct error err;
+	struct maildir_sight sight;
 	int fds[3];
 
 	(void)state;
-	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 	fds[1] = replace_by_path("new", fds[1]);
 	dest = open_with(fds, "me.example");
 	prepare_and_sync(dest, delivery);
@@ -981,6 +991,7 @@ static void does_not_adopt_what_cannot_be_synced(void **state)
 	char read[sizeof(delivery->name) + sizeof(":2,S")];
 	struct dest *dest;
 	struct error err;
+	struct maildir_sight sight;
 	int fds[3];
 
 	(void)state;
@@ -989,7 +1000,7 @@ static void does_not_adopt_what_cannot_be_synced(void **state)
 	done(dest);
 	snprintf(read, sizeof(read), "%s:2,S", delivery->name);
 	assert_int_equal(rename(at("new", delivery->name), at("cur", read)), 0);
-	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, &sight, &err), 0);
 	fds[2] = replace_by_path("cur", fds[2]);
 	adopt_before = delivery->intent_at;
 	dest = open_with(fds, "me.example");
@@ -1005,33 +1016,64 @@ static void does_not_adopt_what_cannot_be_synced(void **state)
 	delivery_free(delivery);
 }
 
-static void open_and_close(void)
+/* Returns its number. */
+static uint64_t open_and_close(uint64_t tidied)
 {
+	struct maildir_sight sight;
 	struct error err;
 	int fds[3];
 
 	str_done(&synced);
-	assert_int_equal(maildir_open_directories(path, fds, &err), 0);
+	assert_int_equal(maildir_open_directories(path, tidied, fds, &sight, &err), 0);
 	for (unsigned i = 0; i < 3; i++)
 		fs_close(fds[i]);
+	return sight.number;
 }
 
 /* Later syncs of other things may cover them, or not. */
 static void syncs_the_directories_that_it_makes(void **state)
 {
 	static const char *const parts[] = {"cur", "new", "tmp"};
+	uint64_t number = open_and_close(MAILDIR_UNKNOWN);
 
 	(void)state;
-	open_and_close();
+	assert_int_not_equal(number, MAILDIR_UNKNOWN);
 	assert_synced(path);
 	assert_synced(root);
-	open_and_close();
+	assert_int_equal(open_and_close(number), number);
 	assert_int_equal(synced.len, 0); /* all of it is there */
+	open_and_close(number + 1);
+	assert_synced(path);
 	for (unsigned i = 0; i < 3; i++) {
+		uint64_t before = open_and_close(MAILDIR_UNKNOWN);
+
 		assert_int_equal(rmdir(at(parts[i], "")), 0);
-		open_and_close();
+		open_and_close(before); /* in the same tick of the clock it may get the same number */
 		assert_synced(path);
 	}
+}
+
+/* What is in doubt is asked for where it was intended. */
+static void knows_its_place_again(void **state)
+{
+	struct maildir_sight sight, other;
+	struct error err;
+	int fds[3];
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(maildir_open_directories(path, MAILDIR_UNKNOWN, fds, round == 0 ? &sight : &other, &err), 0);
+		for (unsigned i = 0; i < 3; i++)
+			close(fds[i]);
+	}
+	assert_true(maildir_place(&sight) > MAILDIR_ELSEWHERE);
+	assert_int_equal(maildir_place(&other), maildir_place(&sight));
+	other.number++;
+	assert_int_equal(maildir_place(&other), maildir_place(&sight));
+	other.born_ns++;
+	assert_int_not_equal(maildir_place(&other), maildir_place(&sight));
+	/* As it stands in states of today. */
+	assert_int_equal(maildir_place(&(struct maildir_sight){.inode = 12, .born_s = 1700000000, .born_ns = 5}), INT64_C(33169489871806324));
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_root, remove_root)
@@ -1041,6 +1083,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(makes_what_is_missing),
 		TEST(syncs_the_directories_that_it_makes),
+		TEST(knows_its_place_again),
 		TEST(refuses_what_is_no_maildir),
 		TEST(refuses_the_maildir_of_another_user),
 		TEST(clears_its_own_old_files),

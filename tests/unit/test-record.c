@@ -39,7 +39,6 @@ static const struct rule rules[] = {
 	{REC_JOB, false, 1, 1, false},
 	{REC_SECRET, false, 1, 1, false},
 	{REC_READY, false, 0, 1, false},
-	{REC_DIRECTORY, false, 0, 3, true},
 	{REC_ACK, false, 0, 0, false},
 	{REC_STOP, false, 0, 0, false},
 	{REC_POLL, false, 0, 0, false},
@@ -77,6 +76,7 @@ static const struct rule rules[] = {
 	{REC_REPORT, true, 0, 0, true},
 	{REC_TRACE, true, 0, 0, true},
 	{REC_HOST, true, 0, 0, false},
+	{REC_MAILDIR, true, 0, 0, false},
 	{REC_END, true, 0, 0, true},
 };
 
