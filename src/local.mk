@@ -225,6 +225,8 @@ src_libmailhaul_a_SOURCES = \
 	src/state/store.h \
 	src/spawner/connector.c \
 	src/spawner/helper.c \
+	src/spawner/scribe.c \
+	src/spawner/scribe.h \
 	src/spawner/spawner.c \
 	src/spawner/spawner.h \
 	src/supervisor/allowance.c \
@@ -290,6 +292,8 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/round.h \
 	src/supervisor/schedule.c \
 	src/supervisor/schedule.h \
+	src/supervisor/scribes.c \
+	src/supervisor/scribes.h \
 	src/supervisor/sentries.c \
 	src/supervisor/sentries.h \
 	src/supervisor/service.c \

@@ -57,7 +57,7 @@ static int accept_all(const struct options *options, const struct config *config
 	struct state *state;
 	int result = 0;
 
-	if (command_become(config, err) < 0 || marker_expect(config, err) < 0)
+	if (command_become(config, err) < 0 || markers_expect_state(config, err) < 0)
 		return -1;
 	state = state_open(config->state_dir, true, &(bool){false}, err);
 	if (state == NULL)

@@ -73,7 +73,7 @@ void command_unlock(struct mailbox_lock *lock)
 
 struct state *command_open_state(const struct config *config, bool read_only, struct error *err)
 {
-	if (command_become(config, err) < 0 || marker_expect(config, err) < 0)
+	if (command_become(config, err) < 0 || markers_expect_state(config, err) < 0)
 		return NULL;
 	return state_open(config->state_dir, read_only, &(bool){false}, err);
 }

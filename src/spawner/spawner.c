@@ -20,13 +20,15 @@
 #include "base/str.h"
 #include "base/user.h"
 #include "net/tls.h"
+#include "spawner/scribe.h"
 #include "worker/seal.h"
 #include "worker/worker.h"
 
 /* argv and environment of a program; a longer command line belongs into a script. */
 #define REQUEST_DATA_MAX 65536
 
-enum request_kind { SPAWN_BECOME = 1, SPAWN_EXPECT, SPAWN_WORKER, SPAWN_CONNECTOR, SPAWN_HELPER, SPAWN_TRUST };
+/* Those of a child come first: tests/fault/inject.c knows them by their numbers. */
+enum request_kind { SPAWN_BECOME = 1, SPAWN_WORKER, SPAWN_CONNECTOR, SPAWN_HELPER, SPAWN_SCRIBE, SPAWN_TRUST, SPAWN_EXPECT };
 
 struct request {
 	uint32_t kind;
@@ -134,6 +136,10 @@ static void run_child(const struct request *request, const int *fds)
 
 		prctl(PR_SET_NAME, "mailhaul-conn");
 		connector_main(fds[0], &connect);
+	}
+	if (request->kind == SPAWN_SCRIBE) {
+		prctl(PR_SET_NAME, "mailhaul-scribe");
+		scribe_main(fds[0], fds[1]);
 	}
 	char **argv = take_strings(&at, end, request->argc);
 	char **environment = take_strings(&at, end, request->envc);
@@ -267,13 +273,16 @@ void spawner_stop(struct spawner *spawner)
 
 /* -- the supervisor's side -- */
 
-static int call(struct spawner *spawner, const struct request *request, const int *fds, unsigned count, struct child *ret_child, struct error *err)
+/* One at a time, and not for the stack. */
+static struct request request;
+
+static int call(struct spawner *spawner, const int *fds, unsigned count, struct child *ret_child, struct error *err)
 {
 	struct reply reply;
 	int got_fds[FDPASS_MAX];
 	unsigned got_count;
 
-	if (fdpass_send(spawner->fd, request, offsetof(struct request, data) + request->len, fds, count, 0) < 0 ||
+	if (fdpass_send(spawner->fd, &request, offsetof(struct request, data) + request.len, fds, count, 0) < 0 ||
 		fdpass_receive(spawner->fd, &reply, sizeof(reply), got_fds, &got_count, 0) != (ssize_t)sizeof(reply))
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "the spawner process is gone");
 	if (reply.pid < 0)
@@ -283,31 +292,27 @@ static int call(struct spawner *spawner, const struct request *request, const in
 	return 0;
 }
 
-static int add_string(struct request *request, const char *text, struct error *err)
+static int add_string(const char *text, struct error *err)
 {
 	size_t len = strlen(text) + 1;
 
-	if (len > sizeof(request->data) - 1 - request->len)
+	if (len > sizeof(request.data) - 1 - request.len)
 		return error_set(err, ERR_CONFIG, SCOPE_PROGRAM, "a command line is longer than %d bytes; put it into a script", REQUEST_DATA_MAX);
-	memcpy(request->data + request->len, text, len);
-	request->len += (uint32_t)len;
+	memcpy(request.data + request.len, text, len);
+	request.len += (uint32_t)len;
 	return 0;
 }
 
 int spawner_become(struct spawner *spawner, const char *user, struct error *err)
 {
-	static struct request request;
-
 	request = (struct request){.kind = SPAWN_BECOME};
-	if (add_string(&request, user, err) < 0 || call(spawner, &request, NULL, 0, NULL, err) < 0)
+	if (add_string(user, err) < 0 || call(spawner, NULL, 0, NULL, err) < 0)
 		return -1;
 	return user_become(user, err);
 }
 
 void spawner_expect_many(struct spawner *spawner)
 {
-	static struct request request;
-
 	request = (struct request){.kind = SPAWN_EXPECT};
 	(void)fdpass_send(spawner->fd, &request, offsetof(struct request, data), NULL, 0, 0);
 }
@@ -329,47 +334,48 @@ static struct spawner_trust *named_before(struct spawner *spawner, const char *p
 void spawner_trust(struct spawner *spawner, const char *pem)
 {
 	struct spawner_trust *trust = named_before(spawner, pem);
-	static struct request request;
 
 	if (trust == NULL || trust->told)
 		return;
 	trust->told = true;
 	request = (struct request){.kind = SPAWN_TRUST};
 	/* Workers can do without, and say what is wrong with it. */
-	if (add_string(&request, pem, NULL) == 0)
-		(void)call(spawner, &request, NULL, 0, NULL, NULL);
+	if (add_string(pem, NULL) == 0)
+		(void)call(spawner, NULL, 0, NULL, NULL);
 }
 
 int spawner_worker(struct spawner *spawner, int channel_fd, struct child *ret_child, struct error *err)
 {
-	static struct request request;
-
 	request = (struct request){.kind = SPAWN_WORKER};
-	return call(spawner, &request, &channel_fd, 1, ret_child, err);
+	return call(spawner, &channel_fd, 1, ret_child, err);
 }
 
 int spawner_connector(struct spawner *spawner, int result_fd, const struct connect_request *wanted, struct child *ret_child, struct error *err)
 {
-	static struct request request;
-
 	request = (struct request){
 		.kind = SPAWN_CONNECTOR, .port = wanted->port, .loopback_only = wanted->loopback_only, .is_path = wanted->host == NULL};
-	if (add_string(&request, wanted->host != NULL ? wanted->host : wanted->path, err) < 0)
+	if (add_string(wanted->host != NULL ? wanted->host : wanted->path, err) < 0)
 		return -1;
-	return call(spawner, &request, &result_fd, 1, ret_child, err);
+	return call(spawner, &result_fd, 1, ret_child, err);
+}
+
+int spawner_scribe(struct spawner *spawner, int list_fd, int reply_fd, struct child *ret_child, struct error *err)
+{
+	const int fds[2] = {list_fd, reply_fd};
+
+	request = (struct request){.kind = SPAWN_SCRIBE};
+	return call(spawner, fds, 2, ret_child, err);
 }
 
 int spawner_helper(
 	struct spawner *spawner, char *const *argv, char *const *environment, const int stdio[3], struct child *ret_child, struct error *err)
 {
-	static struct request request;
-
 	request = (struct request){.kind = SPAWN_HELPER, .argc = (uint32_t)strv_length(argv), .envc = (uint32_t)strv_length(environment)};
 	for (size_t i = 0; argv[i] != NULL; i++)
-		if (add_string(&request, argv[i], err) < 0)
+		if (add_string(argv[i], err) < 0)
 			return -1;
 	for (size_t i = 0; environment[i] != NULL; i++)
-		if (add_string(&request, environment[i], err) < 0)
+		if (add_string(environment[i], err) < 0)
 			return -1;
-	return call(spawner, &request, stdio, 3, ret_child, err);
+	return call(spawner, stdio, 3, ret_child, err);
 }

@@ -60,6 +60,9 @@ int spawner_connector(struct spawner *spawner, int result_fd, const struct conne
 int spawner_helper(
 	struct spawner *spawner, char *const *argv, char *const *environment, const int stdio[3], struct child *ret_child, struct error *err);
 
+/* A scribe (scribe.h): goes through the list, says one thing for each, and leaves. */
+int spawner_scribe(struct spawner *spawner, int list_fd, int reply_fd, struct child *ret_child, struct error *err);
+
 void spawner_stop(struct spawner *spawner);
 
 /* What the children run; they never return. */

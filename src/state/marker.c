@@ -17,56 +17,47 @@
 #include "config/config.h"
 #include "state/store.h"
 
-#define REFRESH_S 86400 /* the number of messages in a marker is for recognising old backups, which are days old */
-#define TEXT_MAX 8192
-
-/* Where markers are. Found ones are filled in by read_marker. */
-struct marker {
-	char *dir, *name;
-	bool found;
-	char installation[33]; /* "": it cannot be read any more */
-	int64_t messages;      /* highest number of a message when it was written */
-	int64_t written_at;
-};
-
-struct markers {
-	struct marker *list;
-	size_t count;
-};
-
-static void add(struct markers *markers, const char *dir, const char *form, const char *state_dir)
+static void add(struct markers *markers, const char *dir, const char *form, const char *state_dir, bool in_maildir)
 {
 	uint8_t digest[SHA256_BYTES];
 	char digits[9];
 
 	sha256_of(state_dir, strlen(state_dir), digest);
 	markers->list = xreallocarray(markers->list, markers->count + 1, sizeof(*markers->list));
-	markers->list[markers->count++] = (struct marker){.dir = xstrdup(dir), .name = xasprintf("%s%s", form, hex_encode(digits, digest, 4))};
+	markers->list[markers->count++] =
+		(struct marker){.dir = xstrdup(dir), .name = xasprintf("%s%s", form, hex_encode(digits, digest, 4)), .in_maildir = in_maildir};
 }
 
 /* In a Maildir nothing of ours begins with a dot: that is how its folders are called. */
-static struct markers places(const struct config *config)
+void markers_init(struct markers *markers, const struct config *config)
 {
 	const char *slash = strrchr(config->file, '/');
 	char *beside = slash != NULL && slash != config->file ? xstrndup(config->file, (size_t)(slash - config->file)) : xstrdup("/");
-	struct markers markers = {0};
 
-	add(&markers, config->state_dir, "mailhaul-state-", config->state_dir);
-	add(&markers, beside, ".mailhaul-state-", config->state_dir);
+	*markers = (struct markers){0};
+	add(markers, config->state_dir, "mailhaul-state-", config->state_dir, false);
+	add(markers, beside, ".mailhaul-state-", config->state_dir, false);
 	for (size_t i = 0; i < config->destination_count; i++)
 		if (config->destinations[i].kind == DEST_MAILDIR)
-			add(&markers, config->destinations[i].path, "mailhaul-state-", config->state_dir);
+			add(markers, config->destinations[i].path, "mailhaul-state-", config->state_dir, true);
 	free(beside);
-	return markers;
 }
 
-static void done(struct markers *markers)
+void markers_cut(struct markers *markers, size_t count)
 {
-	for (size_t i = 0; i < markers->count; i++) {
-		free(markers->list[i].dir);
-		free(markers->list[i].name);
+	while (markers->count > count) {
+		struct marker *last = &markers->list[--markers->count];
+
+		free(last->dir);
+		free(last->name);
 	}
+}
+
+void markers_done(struct markers *markers)
+{
+	markers_cut(markers, 0);
 	free(markers->list);
+	*markers = (struct markers){0};
 }
 
 /* A directory of ours, or -1. */
@@ -80,33 +71,30 @@ static int open_place(const char *path)
 	return fd;
 }
 
-static void read_marker(struct marker *marker)
+static void read_text(struct marker *marker, int fd)
+{
+	char text[100];
+	ssize_t len = read(fd, text, sizeof(text) - 1);
+
+	text[len > 0 ? len : 0] = '\0';
+	if (sscanf(text, "installation %32[0-9a-f] messages %18" SCNd64, marker->installation, &marker->messages) != 2)
+		marker->installation[0] = '\0';
+}
+
+void marker_look(struct marker *marker)
 {
 	int dir_fd = open_place(marker->dir);
 	int fd = dir_fd >= 0 ? openat(dir_fd, marker->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
-	char text[100];
 	struct stat st;
-	ssize_t len;
 
+	marker->sight = MARKER_MISSING;
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_uid == geteuid() || st.st_uid == 0)) {
-		marker->found = true;
+		marker->sight = MARKER_FOUND;
 		marker->written_at = st.st_mtim.tv_sec;
-		len = read(fd, text, sizeof(text) - 1);
-		text[len > 0 ? len : 0] = '\0';
-		if (sscanf(text, "installation %32[0-9a-f] messages %18" SCNd64, marker->installation, &marker->messages) != 2)
-			marker->installation[0] = '\0';
+		read_text(marker, fd);
 	}
 	fs_close(fd);
 	fs_close(dir_fd);
-}
-
-static struct markers find(const struct config *config)
-{
-	struct markers markers = places(config);
-
-	for (size_t i = 0; i < markers.count; i++)
-		read_marker(&markers.list[i]);
-	return markers;
 }
 
 /* -- A state.db that is missing -- */
@@ -134,33 +122,59 @@ static char *find_leftover(const char *state_dir)
 	return path;
 }
 
-static char *find_evidence(const struct config *config)
+static const struct marker *find(const struct markers *markers, enum marker_sight sight)
 {
-	struct markers markers = find(config);
-	char *path = NULL;
-
-	for (size_t i = 0; i < markers.count && path == NULL; i++)
-		if (markers.list[i].found)
-			path = xasprintf("%s/%s", markers.list[i].dir, markers.list[i].name);
-	done(&markers);
-	return path != NULL ? path : find_leftover(config->state_dir);
+	for (size_t i = 0; i < markers->count; i++)
+		if (markers->list[i].sight == sight)
+			return &markers->list[i];
+	return NULL;
 }
 
-int marker_expect(const struct config *config, struct error *err)
+static bool is_missing(const struct config *config)
 {
-	char *database = xasprintf("%s/state.db", config->state_dir), *evidence = NULL;
+	char *database = xasprintf("%s/state.db", config->state_dir);
 	struct stat st;
+	bool missing = lstat(database, &st) < 0 && errno == ENOENT;
+
+	free(database);
+	return missing;
+}
+
+int markers_expect(const struct markers *markers, const struct config *config, struct error *err)
+{
+	const struct marker *found = find(markers, MARKER_FOUND), *unseen = find(markers, MARKER_UNSEEN);
+	const char *dir = config->state_dir;
+	char *evidence = found != NULL ? xasprintf("%s/%s", found->dir, found->name) : find_leftover(dir);
 	int result = 0;
 
-	if (lstat(database, &st) < 0 && errno == ENOENT)
-		evidence = find_evidence(config);
-	/* Once more: another first start may have made it, and what else is there, in between. */
-	if (evidence != NULL && lstat(database, &st) < 0 && errno == ENOENT)
+	/* It may be there, or another first start may have made it just now, and what else is there. */
+	if ((evidence != NULL || unseen != NULL) && !is_missing(config))
+		result = 0;
+	else if (evidence != NULL)
 		result = error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
-			"%s is missing, but %s says that there was one: restore it from a backup, or run once with --accept-duplicates", database,
+			"%s/state.db is missing, but %s says that there was one: restore it from a backup, or run once with --accept-duplicates", dir,
 			evidence);
+	else if (unseen != NULL)
+		result = error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
+			"%s/state.db is missing, and the file system of %s, which would show whether there was one, does not answer: wait until it "
+			"does, or run once with --accept-duplicates",
+			dir, unseen->dir);
 	free(evidence);
-	free(database);
+	return result;
+}
+
+int markers_expect_state(const struct config *config, struct error *err)
+{
+	struct markers markers;
+	int result;
+
+	if (!is_missing(config))
+		return 0;
+	markers_init(&markers, config);
+	for (size_t i = 0; i < markers.count; i++)
+		marker_look(&markers.list[i]);
+	result = markers_expect(&markers, config, err);
+	markers_done(&markers);
 	return result;
 }
 
@@ -171,39 +185,50 @@ static int last_message(struct state *state, int64_t *ret_id, struct error *err)
 	return sql_number(state, err, ret_id, "SELECT seq FROM sqlite_sequence WHERE name = ?1", SQL_TEXT("message"));
 }
 
-int marker_compare(const struct config *config, struct state *state, bool *ret_behind, struct error *err)
+int markers_compare(const struct markers *markers, const struct config *config, struct state *state, bool *ret_behind, struct error *err)
 {
-	struct markers markers = find(config);
 	bool behind = false;
 	int64_t last;
-	int result = last_message(state, &last, err);
 
-	for (size_t i = 0; i < markers.count && result == 0; i++) {
-		const struct marker *marker = &markers.list[i];
+	if (last_message(state, &last, err) < 0)
+		return -1;
+	for (size_t i = 0; i < markers->count; i++) {
+		const struct marker *marker = &markers->list[i];
 
-		if (!marker->found || marker->installation[0] == '\0')
+		if (marker->sight != MARKER_FOUND || marker->installation[0] == '\0')
 			continue;
 		if (strcmp(marker->installation, state_installation(state)) != 0)
-			result = error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
+			return error_set(err, ERR_LOCAL, SCOPE_PROGRAM,
 				"%s/state.db is not the one that %s/%s tells of: restore the right one, or run once with --accept-duplicates",
 				config->state_dir, marker->dir, marker->name);
 		behind |= marker->messages > last;
 	}
-	done(&markers);
-	if (result == 0)
-		*ret_behind = behind;
-	return result;
+	*ret_behind = behind;
+	return 0;
 }
 
 /* -- Writing -- */
 
-static bool is_current(const struct marker *marker, const struct state *state, int64_t last, int64_t now)
+int marker_compose(const struct config *config, struct state *state, struct marker_note *ret_note, struct error *err)
 {
-	return marker->found && strcmp(marker->installation, state_installation(state)) == 0 && marker->messages <= last &&
-	       marker->written_at <= now && now - marker->written_at < REFRESH_S;
+	if (last_message(state, &ret_note->messages, err) < 0)
+		return -1;
+	ret_note->installation = state_installation(state);
+	snprintf(ret_note->text, sizeof(ret_note->text),
+		"installation %s messages %" PRId64 "\n"
+		"mailhaul has hauled mail with the state in %.4096s.\n"
+		"This file lets it notice when that state is lost, rather than haul everything again. It may be deleted when mailhaul is.\n",
+		ret_note->installation, ret_note->messages, config->state_dir);
+	return 0;
 }
 
-static void write_marker(const struct marker *marker, const char *text, size_t len)
+bool marker_is_current(const struct marker *marker, const struct marker_note *note, int64_t now)
+{
+	return marker->sight == MARKER_FOUND && strcmp(marker->installation, note->installation) == 0 && marker->messages <= note->messages &&
+	       marker->written_at <= now && now - marker->written_at < MARKER_REFRESH_S;
+}
+
+void marker_write(const struct marker *marker, const char *text)
 {
 	char *draft = xasprintf("%s.new", marker->name);
 	int dir_fd = open_place(marker->dir), fd;
@@ -211,7 +236,7 @@ static void write_marker(const struct marker *marker, const char *text, size_t l
 	if (dir_fd >= 0) {
 		unlinkat(dir_fd, draft, 0);
 		fd = openat(dir_fd, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (fd >= 0 && fs_write_all(fd, text, len) == 0 && fsync(fd) == 0)
+		if (fd >= 0 && fs_write_all(fd, text, strlen(text)) == 0 && fsync(fd) == 0)
 			renameat(dir_fd, draft, dir_fd, marker->name);
 		else if (fd >= 0)
 			unlinkat(dir_fd, draft, 0);
@@ -219,24 +244,4 @@ static void write_marker(const struct marker *marker, const char *text, size_t l
 		fs_close(dir_fd);
 	}
 	free(draft);
-}
-
-void marker_write(const struct config *config, struct state *state, int64_t now)
-{
-	struct markers markers = find(config);
-	char text[TEXT_MAX];
-	int64_t last;
-	int len;
-
-	if (last_message(state, &last, NULL) == 0) {
-		len = snprintf(text, sizeof(text),
-			"installation %s messages %" PRId64 "\n"
-			"mailhaul has hauled mail with the state in %.4096s.\n"
-			"This file lets it notice when that state is lost, rather than haul everything again. It may be deleted when mailhaul is.\n",
-			state_installation(state), last, config->state_dir);
-		for (size_t i = 0; i < markers.count; i++)
-			if (!is_current(&markers.list[i], state, last, now))
-				write_marker(&markers.list[i], text, (size_t)len);
-	}
-	done(&markers);
 }

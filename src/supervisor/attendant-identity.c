@@ -6,10 +6,10 @@
 #include "base/fs.h"
 #include "base/mem.h"
 #include "policy/renumbering.h"
-#include "state/marker.h"
 #include "supervisor/attendant.h"
 #include "supervisor/destinations.h"
 #include "supervisor/ledger.h"
+#include "supervisor/scribes.h"
 
 #define PLAN_MAX_BYTES (256u * 1024 * 1024)
 
@@ -162,9 +162,8 @@ static int serve_plan(struct attendant *attendant, const struct record *request,
 	answer.index = planned.inherited;
 	attendant_send(attendant, &answer, NULL, 0);
 	/* The worker need not wait for it, but no intent of its own is heard before. */
-	if (planned.first_id != 0 && !attendant->marked)
-		marker_write(attendant->config, attendant->service->state, clock_wall_s());
-	attendant->marked |= planned.first_id != 0;
+	if (planned.first_id != 0)
+		scribes_mark(attendant);
 	return 0;
 }
 

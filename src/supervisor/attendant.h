@@ -26,6 +26,7 @@ struct ledger;
 struct maildirs;
 struct metrics;
 struct roster;
+struct scribes;
 
 /* What all attendants of a supervisor share; borrowed. */
 struct service {
@@ -36,6 +37,7 @@ struct service {
 	struct ledger *ledger;
 	struct connectors *connectors;
 	struct maildirs *maildirs;
+	struct scribes *scribes;
 	char *host; /* our own name */
 	enum job_mode mode;
 	const char *trace; /* mailbox whose wire is logged, or NULL */

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "dest/maildir.h"
+#include "state/marker.h"
 #include "supervisor/attendant.h"
 #include "supervisor/destinations.h"
 
@@ -16,6 +17,7 @@ struct maildir {
 	char *path;
 	uint64_t number;   /* as it was when it was tidied last, or MAILDIR_UNKNOWN */
 	int64_t tidied_ns; /* CLOCK_MONOTONIC */
+	int64_t marked_s;  /* wall clock: its marker is in order until then */
 };
 
 /* As many as configurations have named since the start. */
@@ -63,6 +65,18 @@ static uint64_t number_tidied(const struct maildirs *maildirs, const char *path)
 	const struct maildir *maildir = find(maildirs, path);
 
 	return maildir != NULL && clock_monotonic_ns() - maildir->tidied_ns < MAILDIR_TIDY_S * NS_PER_S ? maildir->number : MAILDIR_UNKNOWN;
+}
+
+bool maildirs_marker_is_due(const struct maildirs *maildirs, const char *path, int64_t now_s)
+{
+	const struct maildir *maildir = find(maildirs, path);
+
+	return maildir == NULL || now_s >= maildir->marked_s || maildir->marked_s - now_s > MARKER_REFRESH_S;
+}
+
+void maildirs_put_off_marker(struct maildirs *maildirs, const char *path, int64_t until_s)
+{
+	find_or_add(maildirs, path)->marked_s = until_s;
 }
 
 void maildirs_expect(struct attendant *attendant)

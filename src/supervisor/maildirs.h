@@ -3,6 +3,7 @@
 #ifndef MAILHAUL_SUPERVISOR_MAILDIRS_H
 #define MAILHAUL_SUPERVISOR_MAILDIRS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct attendant;
@@ -20,5 +21,9 @@ const char *maildirs_take(struct attendant *attendant, const struct record *reco
 /* The worker has not opened all of them for so long that it is to be killed: that is how its session ends. The one at which it hangs backs off, so that the
  * next session does without; what else there is need not wait long for that. */
 void maildirs_give_up(struct attendant *attendant);
+
+/* Of the marker there (state/marker.h): until then nobody need care for it. Wall clock seconds. */
+bool maildirs_marker_is_due(const struct maildirs *maildirs, const char *path, int64_t now_s);
+void maildirs_put_off_marker(struct maildirs *maildirs, const char *path, int64_t until_s);
 
 #endif

@@ -18,6 +18,7 @@
 #include "supervisor/progress.h"
 #include "supervisor/roster.h"
 #include "supervisor/schedule.h"
+#include "supervisor/scribes.h"
 #include "supervisor/supervisor.h"
 
 struct once {
@@ -137,7 +138,7 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 	progress_add(&once->past, &attendant->past_progress);
 	progress_add(&once->past, &attendant->progress);
 	if (attendant->unfinished)
-		roster_want(&once->roster, post, post->insistent);
+		roster_want(&once->roster, post, post->insistent && attendant->unopened == 0); /* what hangs is tried once */
 }
 
 static void on_idle(void *context)
@@ -148,6 +149,8 @@ static void on_idle(void *context)
 		service_note_exit_code(once->service, EX_TEMPFAIL); /* interrupted before these had their turn */
 	if (herald_is_busy(once->service->herald))
 		herald_when_idle(once->service->herald, on_idle, once);
+	else if (scribes_are_busy(once->service->scribes))
+		scribes_when_idle(once->service->scribes, on_idle, once);
 	else
 		sd_event_exit(once->service->event, 0);
 }

@@ -14,6 +14,7 @@
 #include "supervisor/progress.h"
 #include "supervisor/roster.h"
 #include "supervisor/schedule.h"
+#include "supervisor/scribes.h"
 
 bool service_has_state(const struct service *service)
 {
@@ -24,36 +25,64 @@ bool service_has_state(const struct service *service)
 	return !missing;
 }
 
+/* Before there is a new one. */
+static int expect_state(struct service *service, struct error *err)
+{
+	struct markers markers;
+	int result;
+
+	markers_init(&markers, service->config);
+	result = scribes_survey(service, &markers, NULL, err);
+	if (result == 0)
+		result = markers_expect(&markers, service->config, err);
+	markers_done(&markers);
+	return result;
+}
+
 /* An older copy of our own is allowed: what was hauled since then is at the source and comes again, or it was deleted there after it was delivered. */
 static int compare(struct service *service, struct error *err)
 {
-	bool behind;
+	struct markers markers;
+	bool behind = false;
+	int result;
 
-	if (marker_compare(service->config, service->state, &behind, err) < 0)
-		return -1;
+	markers_init(&markers, service->config);
+	result = scribes_survey(service, &markers, NULL, err);
+	if (result == 0)
+		result = markers_compare(&markers, service->config, service->state, &behind, err);
 	if (behind)
 		log_say(NULL, LEVEL_WARNING, "state_behind",
 			"the state in %s is older than what was hauled with it; what came since may come once more", service->config->state_dir);
-	return 0;
+	else if (result == 0)
+		scribes_trust(service, &markers);
+	markers_done(&markers);
+	return result;
 }
 
 /* The markers tell of this state from here on: that is what was asked for. */
 static int accept(struct service *service, bool is_new, struct error *err)
 {
-	if (is_new && state_begin_anew(service->state, clock_wall_s(), err) < 0)
+	struct marker_note note;
+	struct markers markers;
+	int result;
+
+	if ((is_new && state_begin_anew(service->state, clock_wall_s(), err) < 0) || marker_compose(service->config, service->state, &note, err) < 0)
 		return -1;
-	marker_write(service->config, service->state, clock_wall_s());
-	log_say(NULL, LEVEL_NOTICE, "duplicates_accepted", "going on with the state in %s, whatever was hauled with another",
-		service->config->state_dir);
-	return 0;
+	markers_init(&markers, service->config);
+	result = scribes_survey(service, &markers, note.text, err);
+	markers_done(&markers);
+	if (result == 0)
+		log_say(NULL, LEVEL_NOTICE, "duplicates_accepted", "going on with the state in %s, whatever was hauled with another",
+			service->config->state_dir);
+	return result;
 }
 
 int service_open_state(struct service *service, bool accept_duplicates, struct error *err)
 {
 	const char *dir = service->config->state_dir;
-	bool look = service->mode != JOB_HAUL && !service_has_state(service), is_new = false;
+	bool missing = !service_has_state(service), look = missing && service->mode != JOB_HAUL, is_new = false;
 
-	if (!accept_duplicates && marker_expect(service->config, err) < 0)
+	if (missing && !accept_duplicates && expect_state(service, err) < 0)
 		return -1;
 	service->state = look ? state_open_scratch(err) : state_open(dir, false, &is_new, err);
 	if (service->state == NULL)
@@ -62,7 +91,7 @@ int service_open_state(struct service *service, bool accept_duplicates, struct e
 		log_say(NULL, LEVEL_NOTICE, "state_new", "starting with an empty state in %s", dir);
 	if (accept_duplicates)
 		return accept(service, is_new, err);
-	return look ? 0 : compare(service, err);
+	return look || is_new ? 0 : compare(service, err);
 }
 
 void service_shrink(struct service *service, unsigned calls)

@@ -20,6 +20,7 @@
 #include "supervisor/metrics.h"
 #include "supervisor/once.h"
 #include "supervisor/privileges.h"
+#include "supervisor/scribes.h"
 
 #define SHRINKS_AT_END 64 /* half a second */
 
@@ -108,6 +109,7 @@ static int open_loop(struct supervisor *supervisor, struct error *err)
 	if (service->ledger == NULL)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot make a timer");
 	service->connectors = connectors_new(service->event, service->spawner);
+	service->scribes = scribes_new(service);
 	service->herald = herald_new(service);
 	service->metrics = metrics_new(service);
 	return 0;
@@ -120,6 +122,7 @@ static void take_down(struct supervisor *supervisor)
 	once_free(supervisor->once);
 	daemon_free(supervisor->daemon);
 	connectors_free(service->connectors);
+	scribes_free(service->scribes);
 	maildirs_free(service->maildirs);
 	herald_free(service->herald);
 	metrics_free(service->metrics);

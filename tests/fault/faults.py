@@ -8,7 +8,7 @@ import re
 from power_cut import restore_after_power_cut
 from wire import Fault
 
-ROLES = ["all", "worker", "supervisor", "spawner", "connector", "helper"]
+ROLES = ["all", "worker", "supervisor", "spawner", "connector", "helper", "scribe"]
 
 FILE_CALLS = "write,pwrite64,fsync,fdatasync,syncfs,ftruncate,fallocate,openat,renameat2,linkat,memfd_create,mkdir,mkdirat"
 SYNC_CALLS = "fsync,fdatasync,syncfs"

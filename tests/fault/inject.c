@@ -4,7 +4,7 @@
  *          [--kill N | --fail ERRNO --at N | --short --at N] [--calls LIST] [--path PREFIX] [--times N | --lasting] [--until-unlinked NAME]
  *          PROGRAM [ARGUMENT...]
  *
- * ROLE is supervisor, spawner, worker, connector, helper or all (which counts every call, and kills every process). Calls are counted from the
+ * ROLE is supervisor, spawner, worker, connector, helper, scribe or all (which counts every call, and kills every process). Calls are counted from the
  * birth of the spawner on: what comes before is the dynamic linker's, but for the fork that makes the spawner. --kill ends the process at the entry
  * of its N-th call, so that the call is not made; --fail lets the N-th call of LIST (all calls without it) that names a file at PREFIX fail instead
  * of being made; --short lets it move one byte. --times: N calls in a row; --lasting: all from then on, until a file of that name is unlinked.
@@ -93,7 +93,7 @@ static void find_request(pid_t pid, uint64_t message_at)
 /* The first number of the request says what kind of child it is (enum request_kind in spawner/spawner.c). */
 static enum role role_of_next_child(pid_t spawner)
 {
-	static const enum role roles[] = {ROLE_NONE, ROLE_NONE, ROLE_WORKER, ROLE_CONNECTOR, ROLE_HELPER};
+	static const enum role roles[] = {ROLE_NONE, ROLE_NONE, ROLE_WORKER, ROLE_CONNECTOR, ROLE_HELPER, ROLE_SCRIBE};
 	uint32_t kind;
 
 	return read_memory(spawner, request_at, &kind, sizeof(kind)) && kind < sizeof(roles) / sizeof(roles[0]) ? roles[kind] : ROLE_NONE;

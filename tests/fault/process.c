@@ -10,7 +10,7 @@
 
 enum { PROCESS_MAX = 4096 };
 
-const char *const role_names[ROLE_COUNT] = {"none", "supervisor", "spawner", "worker", "connector", "helper", "all"};
+const char *const role_names[ROLE_COUNT] = {"none", "supervisor", "spawner", "worker", "connector", "helper", "scribe", "all"};
 
 static struct process processes[PROCESS_MAX];
 static unsigned process_count;

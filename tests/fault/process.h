@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum role { ROLE_NONE, ROLE_SUPERVISOR, ROLE_SPAWNER, ROLE_WORKER, ROLE_CONNECTOR, ROLE_HELPER, ROLE_ALL, ROLE_COUNT };
+enum role { ROLE_NONE, ROLE_SUPERVISOR, ROLE_SPAWNER, ROLE_WORKER, ROLE_CONNECTOR, ROLE_HELPER, ROLE_SCRIBE, ROLE_ALL, ROLE_COUNT };
 extern const char *const role_names[ROLE_COUNT];
 /* Ends the program if there is no such role. */
 enum role role_of(const char *name);

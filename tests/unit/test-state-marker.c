@@ -52,10 +52,42 @@ static int count(struct scene *scene, const char *dir, const char *word)
 	return status >> 8;
 }
 
+static void look_at_all(struct markers *markers, const struct config *config)
+{
+	markers_init(markers, config);
+	for (size_t i = 0; i < markers->count; i++)
+		marker_look(&markers->list[i]);
+}
+
+/* As the supervisor does, in one process. */
+static void marker_write_all(struct scene *scene, int64_t now)
+{
+	struct marker_note note;
+	struct markers markers;
+
+	assert_int_equal(marker_compose(&scene->config, scene->f.state, &note, &scene->f.error), 0);
+	look_at_all(&markers, &scene->config);
+	for (size_t i = 0; i < markers.count; i++)
+		if (!marker_is_current(&markers.list[i], &note, now))
+			marker_write(&markers.list[i], note.text);
+	markers_done(&markers);
+}
+
+static int compare(struct scene *scene, bool *ret_behind)
+{
+	struct markers markers;
+	int result;
+
+	look_at_all(&markers, &scene->config);
+	result = markers_compare(&markers, &scene->config, scene->f.state, ret_behind, &scene->f.error);
+	markers_done(&markers);
+	return result;
+}
+
 static void write_markers(struct scene *scene)
 {
 	plan_uids(&scene->f, 1, 5, 1);
-	marker_write(&scene->config, scene->f.state, clock_wall_s());
+	marker_write_all(scene, clock_wall_s());
 }
 
 static void lose(struct scene *scene, const char *what)
@@ -72,7 +104,7 @@ static void assert_missed(struct scene *scene, const char *evidence)
 {
 	struct error err = {0};
 
-	assert_int_equal(marker_expect(&scene->config, &err), -1);
+	assert_int_equal(markers_expect_state(&scene->config, &err), -1);
 	assert_int_equal(err.kind, ERR_LOCAL);
 	assert_int_equal(err.scope, SCOPE_PROGRAM);
 	if (strstr(err.text, "state.db is missing") == NULL || strstr(err.text, evidence) == NULL ||
@@ -86,11 +118,11 @@ static void a_first_run(void **ctx)
 	bool behind = true;
 
 	assert_int_equal(count(scene, "state", "mailhaul"), 0);
-	assert_int_equal(marker_expect(&scene->config, &scene->f.error), 0);
-	assert_int_equal(marker_compare(&scene->config, scene->f.state, &behind, &scene->f.error), 0);
+	assert_int_equal(markers_expect_state(&scene->config, &scene->f.error), 0);
+	assert_int_equal(compare(scene, &behind), 0);
 	assert_false(behind);
 	lose(scene, "state");
-	assert_int_equal(marker_expect(&scene->config, &scene->f.error), 0);
+	assert_int_equal(markers_expect_state(&scene->config, &scene->f.error), 0);
 }
 
 static void in_three_places(void **ctx)
@@ -103,8 +135,8 @@ static void in_three_places(void **ctx)
 	assert_int_equal(count(scene, "etc", "^\\.mailhaul-state-"), 1);
 	assert_int_equal(count(scene, "mail", "^mailhaul-state-"), 1);
 	assert_int_equal(access(scene->missing, F_OK), -1);
-	assert_int_equal(marker_expect(&scene->config, &scene->f.error), 0);
-	assert_int_equal(marker_compare(&scene->config, scene->f.state, &behind, &scene->f.error), 0);
+	assert_int_equal(markers_expect_state(&scene->config, &scene->f.error), 0);
+	assert_int_equal(compare(scene, &behind), 0);
 	assert_false(behind);
 }
 
@@ -145,9 +177,9 @@ static void two_configurations_side_by_side(void **ctx)
 	snprintf(dir, sizeof(dir), "%s/other-state", scene->f.parent);
 	other.state_dir = dir;
 	write_markers(scene);
-	assert_int_equal(marker_expect(&other, &scene->f.error), 0);
+	assert_int_equal(markers_expect_state(&other, &scene->f.error), 0);
 	lose(scene, "state");
-	assert_int_equal(marker_expect(&other, &scene->f.error), 0);
+	assert_int_equal(markers_expect_state(&other, &scene->f.error), 0);
 	assert_missed(scene, "/etc/.mailhaul-state-");
 }
 
@@ -159,14 +191,14 @@ static void a_state_of_another_machine(void **ctx)
 	write_markers(scene);
 	lose(scene, "state/state.db");
 	fixture_reopen(&scene->f);
-	assert_int_equal(marker_expect(&scene->config, &scene->f.error), 0);
-	assert_int_equal(marker_compare(&scene->config, scene->f.state, &behind, &scene->f.error), -1);
+	assert_int_equal(markers_expect_state(&scene->config, &scene->f.error), 0);
+	assert_int_equal(compare(scene, &behind), -1);
 	assert_int_equal(scene->f.error.kind, ERR_LOCAL);
 	assert_non_null(strstr(scene->f.error.text, "is not the one that"));
 	assert_non_null(strstr(scene->f.error.text, "--accept-duplicates"));
 	/* Once that is accepted and mail is hauled, it is the right one. */
-	marker_write(&scene->config, scene->f.state, clock_wall_s());
-	assert_int_equal(marker_compare(&scene->config, scene->f.state, &behind, &scene->f.error), 0);
+	marker_write_all(scene, clock_wall_s());
+	assert_int_equal(compare(scene, &behind), 0);
 }
 
 static void an_older_copy_of_our_own(void **ctx)
@@ -176,10 +208,10 @@ static void an_older_copy_of_our_own(void **ctx)
 
 	write_markers(scene);
 	assert_int_equal(sql_script(scene->f.state, "UPDATE sqlite_sequence SET seq = 4", &scene->f.error), 0);
-	assert_int_equal(marker_compare(&scene->config, scene->f.state, &behind, &scene->f.error), 0);
+	assert_int_equal(compare(scene, &behind), 0);
 	assert_true(behind);
-	marker_write(&scene->config, scene->f.state, clock_wall_s());
-	assert_int_equal(marker_compare(&scene->config, scene->f.state, &behind, &scene->f.error), 0);
+	marker_write_all(scene, clock_wall_s());
+	assert_int_equal(compare(scene, &behind), 0);
 	assert_false(behind);
 }
 
@@ -207,9 +239,9 @@ static void written_once_a_day(void **ctx)
 
 	write_markers(scene);
 	first = inode_of(scene, "mail/mailhaul-state-*");
-	marker_write(&scene->config, scene->f.state, now + 1);
+	marker_write_all(scene, now + 1);
 	assert_int_equal(inode_of(scene, "mail/mailhaul-state-*"), first);
-	marker_write(&scene->config, scene->f.state, now + 2 * DAY);
+	marker_write_all(scene, now + 2 * DAY);
 	assert_int_not_equal(inode_of(scene, "mail/mailhaul-state-*"), first);
 }
 
@@ -224,7 +256,7 @@ static void places_that_cannot_be_written(void **ctx)
 	free(command);
 	write_markers(scene);
 	assert_int_equal(count(scene, "state", "^mailhaul-state-"), 1);
-	assert_int_equal(marker_compare(&scene->config, scene->f.state, &behind, &scene->f.error), 0);
+	assert_int_equal(compare(scene, &behind), 0);
 }
 
 /* Damaged, it still tells that there was something. A symbolic link tells nothing. */
@@ -237,14 +269,36 @@ static void markers_that_are_not_ours(void **ctx)
 	write_markers(scene);
 	assert_int_equal(system(command), 0);
 	free(command);
-	assert_int_equal(marker_compare(&scene->config, scene->f.state, &behind, &scene->f.error), 0);
+	assert_int_equal(compare(scene, &behind), 0);
 	assert_false(behind);
 	lose(scene, "state etc/.mailhaul*");
 	assert_missed(scene, "/mail/mailhaul-state-");
 	command = xasprintf("cd '%s/mail' && f=$(ls) && rm $f && ln -s /etc/passwd $f", scene->f.parent);
 	assert_int_equal(system(command), 0);
 	free(command);
-	assert_int_equal(marker_expect(&scene->config, &scene->f.error), 0);
+	assert_int_equal(markers_expect_state(&scene->config, &scene->f.error), 0);
+}
+
+/* What cannot be looked at may say that there was a state, but not which. */
+static void one_that_does_not_answer(void **ctx)
+{
+	struct scene *scene = *ctx;
+	struct error *err = &scene->f.error;
+	struct markers markers;
+	bool behind = true;
+
+	look_at_all(&markers, &scene->config);
+	for (size_t i = 0; i < markers.count; i++)
+		if (markers.list[i].in_maildir)
+			markers.list[i].sight = MARKER_UNSEEN;
+	assert_int_equal(markers_expect(&markers, &scene->config, err), 0);
+	assert_int_equal(markers_compare(&markers, &scene->config, scene->f.state, &behind, err), 0);
+	assert_false(behind);
+	lose(scene, "state");
+	assert_int_equal(markers_expect(&markers, &scene->config, err), -1);
+	assert_int_equal(err->kind, ERR_LOCAL);
+	assert_non_null(strstr(err->text, "does not answer: wait until it does, or run once with --accept-duplicates"));
+	markers_done(&markers);
 }
 
 int main(void)
@@ -259,6 +313,7 @@ int main(void)
 		SCENE_TEST(an_older_copy_of_our_own),
 		SCENE_TEST(written_once_a_day),
 		SCENE_TEST(places_that_cannot_be_written),
+		SCENE_TEST(one_that_does_not_answer),
 		SCENE_TEST(markers_that_are_not_ours),
 	};
 
