@@ -100,6 +100,7 @@ FLOW_TESTS = \
 	tests/flow/test-control \
 	tests/flow/test-credential \
 	tests/flow/test-decisions \
+	tests/flow/test-dead-maildir \
 	tests/flow/test-destinations \
 	tests/flow/test-full-disk \
 	tests/flow/test-herald \

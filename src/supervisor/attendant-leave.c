@@ -6,6 +6,8 @@
 /* What a worker gets to finish the message in hand, whose answer may take that long, and then to give it up, which takes no time but on a dead disk. */
 #define STOP_S 60
 #define HURRY_S 4
+/* From the kill on; who is at a dead file system may take for ever. */
+#define UNKILLABLE_S 10
 
 static int on_hurry_deadline(sd_event_source *source, uint64_t when_us, void *context)
 {
@@ -58,4 +60,10 @@ void attendant_kill(struct attendant *attendant)
 	if (attendant->worker.pid > 0)
 		kill(attendant->worker.pid, SIGKILL);
 	program_kill(&attendant->command);
+}
+
+bool attendant_is_unkillable(const struct attendant *attendant)
+{
+	return attendant->killed_ns != 0 && attendant->worker.pid != 0 &&
+	       clock_monotonic_ns() - attendant->killed_ns >= (int64_t)(UNKILLABLE_S * deadline_factor() * 1e9);
 }

@@ -107,6 +107,14 @@ static void finish(struct attendant *attendant)
 	attendant->service->finished(attendant->service, attendant, &attendant->result);
 }
 
+void attendant_abandon(struct attendant *attendant)
+{
+	attendant->channel_event = sd_event_source_disable_unref(attendant->channel_event);
+	attendant->unfinished = false; /* nobody else can have the mailbox now */
+	attendant->exit_status = SIGKILL;
+	finish(attendant);
+}
+
 static int on_worker_exit(sd_event_source *source, const siginfo_t *info, void *context)
 {
 	struct attendant *attendant = context;

@@ -151,6 +151,10 @@ void attendant_stop(struct attendant *attendant); /* leave at the next message b
 void attendant_hurry(
 	struct attendant *attendant); /* leave at once, with nothing in doubt but what waits for its answer; killed if that takes too long */
 void attendant_kill(struct attendant *attendant); /* now */
+/* It was killed some time ago, and is still there: the kernel does not let it go. */
+bool attendant_is_unkillable(const struct attendant *attendant);
+/* Its session ends all the same (finished is called). The process keeps its own hold of the mailbox lock. */
+void attendant_abandon(struct attendant *attendant);
 /* To one that waits for mail: look now. insistent: as for attendant_start. */
 void attendant_poll(struct attendant *attendant, bool insistent);
 /* To one that hauls, now or later: so many messages were announced in a folder that it does not hear of. False: it could not be told. */

@@ -213,6 +213,18 @@ static void on_idle(void *context)
 
 /* -- now and then -- */
 
+/* Commands that wait for a session need not wait for a dead file system. */
+static void dismiss_whoever_waits_in_vain(struct daemon *daemon)
+{
+	for (unsigned i = 0; i < daemon->roster.count; i++) {
+		struct post *post = daemon->roster.posts[i];
+
+		if (post->attendant != NULL && post->attendant->reported)
+			control_not_started(daemon->control, post, EX_TEMPFAIL,
+				"its last worker was killed and does not end, often for a dead network file system");
+	}
+}
+
 static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 {
 	struct daemon *daemon = context;
@@ -220,6 +232,7 @@ static int on_round(sd_event_source *source, uint64_t when_us, void *context)
 	(void)when_us;
 	timetable_wake(&daemon->timetable);
 	round_make(&daemon->roster, &daemon->timetable, daemon->leaving);
+	dismiss_whoever_waits_in_vain(daemon);
 	drop_former(daemon);
 	metrics_write(daemon->service->metrics);
 	roster_fill(&daemon->roster);

@@ -29,7 +29,11 @@ struct once {
 	struct deadline wait_end; /* for mailboxes that somebody else is hauling */
 	int64_t started_ns;
 	struct progress_total past; /* what sessions that are over have brought */
+	sd_event_source *look;
 };
+
+/* How often a run looks whether somebody does not die. */
+#define LOOK_S 5
 
 /* -- whose turn it is -- */
 
@@ -155,6 +159,33 @@ static void on_idle(void *context)
 		sd_event_exit(once->service->event, 0);
 }
 
+/* A daemon waits for it; here somebody waits for the end of it all. */
+static void leave_behind(struct post *post)
+{
+	progress_clear();
+	log_say(&(struct log){.key = "mailbox", .value = post->mailbox->name}, LEVEL_ERROR, "worker_unkillable",
+		"process %ld was killed and does not end, which is a matter of the kernel, often of a dead network file system; nobody can haul "
+		"the mailbox before it has",
+		(long)post->attendant->worker.pid);
+	attendant_abandon(post->attendant);
+}
+
+static int on_look(sd_event_source *source, uint64_t when_us, void *context)
+{
+	struct once *once = context;
+
+	(void)when_us;
+	for (unsigned i = 0; i < once->roster.count; i++) {
+		struct post *post = once->roster.posts[i];
+
+		if (post->attendant != NULL && !post->ending && attendant_is_unkillable(post->attendant))
+			leave_behind(post);
+	}
+	sd_event_source_set_time_relative(source, (uint64_t)(LOOK_S * deadline_factor() * 1e6));
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
 static int on_interrupt(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
 {
 	struct once *once = context;
@@ -212,6 +243,9 @@ int once_new(struct service *service, const struct supervisor_options *options, 
 	for (size_t i = 0; i < ARRAY_SIZE(stopping); i++)
 		if (service_watch_signal(service, stopping[i], on_interrupt, once, err) < 0)
 			return -1;
+	if (sd_event_add_time_relative(
+		    service->event, &once->look, CLOCK_MONOTONIC, (uint64_t)(LOOK_S * deadline_factor() * 1e6), 1000000, on_look, once) < 0)
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot make a timer");
 	choose_posts(once);
 	return 0;
 }
@@ -231,6 +265,7 @@ void once_free(struct once *once)
 	if (once->service->progress != NULL)
 		progress_finish(&once->past, once->started_ns);
 	roster_done(&once->roster);
+	sd_event_source_disable_unref(once->look);
 	once->service->roster = NULL;
 	free(once);
 }

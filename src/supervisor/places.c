@@ -30,7 +30,7 @@ static bool has_place(const struct roster *roster, int64_t now)
 
 static bool host_has_place(const struct roster *roster, const struct roster_host *host)
 {
-	return host->is_local || roster->places_per_host == 0 || host->sessions < roster->places_per_host;
+	return host->is_local || roster->places_per_host == 0 || host->sessions - host->stuck < roster->places_per_host;
 }
 
 struct post *places_next(const struct roster *roster)

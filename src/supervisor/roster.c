@@ -110,6 +110,7 @@ static void on_finished(struct service *service, struct attendant *attendant, co
 	post->ending = false;
 	post->state = POST_RESTING;
 	post->host->sessions--;
+	post->host->stuck -= attendant->reported && attendant->unopened != 0;
 	roster->driver->ended(roster->context, post, attendant, err);
 	attendant_free(attendant);
 	if (hauling)

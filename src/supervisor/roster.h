@@ -21,6 +21,7 @@ struct roster_host {
 	char *name;
 	bool is_local; /* on this machine: no limit but places */
 	unsigned posts, sessions, sentries, pushed, spread;
+	unsigned stuck; /* sessions whose worker never connected, and cannot be killed: they take no place from others */
 };
 
 /* POST_PUSHED: all is hauled, and its session waits for the server to announce mail. Takes up no place. */

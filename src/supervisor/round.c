@@ -11,18 +11,16 @@
 #include "supervisor/roster.h"
 #include "supervisor/timetable.h"
 
-#define UNKILLABLE_S 10
-
 static void report_unkillable(const struct post *post, struct attendant *attendant)
 {
 	struct log log = {.key = "mailbox", .value = post->mailbox->name};
 	bool is_waited_for = post->attendant == attendant || post->ending;
 	char text[200];
 
-	if (attendant->killed_ns == 0 || attendant->worker.pid == 0 || attendant->reported ||
-		clock_monotonic_ns() - attendant->killed_ns < timetable_scaled_ns(UNKILLABLE_S))
+	if (attendant->reported || !attendant_is_unkillable(attendant))
 		return;
 	attendant->reported = true;
+	post->host->stuck += attendant->unopened != 0;
 	snprintf(text, sizeof(text),
 		"process %ld was killed and does not end, which is a matter of the kernel, often of a dead network file system; %s",
 		(long)attendant->worker.pid, is_waited_for ? "the mailbox waits for it" : "one of its folders is only polled");

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,12 @@
 #include "tests/lib/warp.h"
 
 #define LIBRARY_MAX (16u * 1024 * 1024)
+#define LOOK_AGAIN_MS 2
+#define STUCK_LOOKS_MAX 10000
 
 static char library[] = "/tmp/mailhaul-warp.XXXXXX", mapping[] = "/tmp/mailhaul-warp.XXXXXX";
 static int found_fd;
+static struct warp *warp;
 
 static void check(bool well, const char *what)
 {
@@ -62,7 +66,6 @@ static void preload(void)
 struct warp *warp_begin(void)
 {
 	int fd = mkstemp(mapping);
-	void *warp;
 
 	copy_library();
 	check(fd >= 0 && fchmod(fd, 0644) == 0 && ftruncate(fd, sizeof(struct warp)) == 0, mapping);
@@ -73,9 +76,36 @@ struct warp *warp_begin(void)
 	return warp;
 }
 
+/* Whoever still hangs does not survive the test. */
 void warp_end(void)
 {
+	warp->is_dead = false;
 	unsetenv("LD_PRELOAD");
 	unlink(library);
 	unlink(mapping);
+}
+
+void warp_die(bool hard)
+{
+	for (unsigned i = 0; i < WARP_STUCK_MAX; i++)
+		warp->stuck[i].pid = 0;
+	warp->dies_hard = hard;
+	warp->is_dead = true;
+}
+
+unsigned warp_count_stuck(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < WARP_STUCK_MAX; i++)
+		count += warp->stuck[i].pid != 0;
+	return count;
+}
+
+void warp_await_stuck(unsigned count)
+{
+	for (unsigned looks = 0; warp_count_stuck() < count; looks++) {
+		check(looks < STUCK_LOOKS_MAX, "nobody hangs at the dead file system");
+		poll(NULL, 0, LOOK_AGAIN_MS);
+	}
 }
