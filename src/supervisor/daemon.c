@@ -53,6 +53,13 @@ static struct log log_of(const struct post *post)
 	return (struct log){.key = "mailbox", .value = post->mailbox->name};
 }
 
+/* Whoever leaves has said so, and that stands. */
+static void show_status(const struct daemon *daemon)
+{
+	if (!daemon->leaving)
+		notify_status(&daemon->roster);
+}
+
 /* Or would have been for longer, had there not been a reload. */
 static bool was_pushed(const struct attendant *attendant)
 {
@@ -172,7 +179,7 @@ static void on_turned(void *context, struct post *post)
 		post->attendant->progress = post->attendant->past_progress = (struct progress_total){0}; /* whoever comes next sees what is new */
 		poll_once_more(daemon, post);
 	}
-	notify_status(&daemon->roster);
+	show_status(daemon);
 }
 
 static void drop_former(struct daemon *daemon)
@@ -199,7 +206,7 @@ static void on_ended(void *context, struct post *post, const struct attendant *a
 		control_ended(daemon->control, post, attendant, err);
 		poll_once_more(daemon, post);
 	}
-	notify_status(&daemon->roster);
+	show_status(daemon);
 }
 
 static void on_idle(void *context)
@@ -341,7 +348,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 	}
 	notify_ready();
 	roster_fill(&daemon->roster);
-	notify_status(&daemon->roster);
+	show_status(daemon);
 	return 0;
 }
 
@@ -351,7 +358,7 @@ static void on_polled(void *context)
 {
 	struct daemon *daemon = context;
 
-	notify_status(&daemon->roster);
+	show_status(daemon);
 }
 
 static int watch(struct daemon *daemon, struct error *err)
@@ -426,7 +433,7 @@ void daemon_start(struct daemon *daemon)
 	log_say(NULL, LEVEL_NOTICE, "daemon_started", "%s is in force, with %u mailboxes", daemon->service->config->file, daemon->roster.count);
 	metrics_write(daemon->service->metrics);
 	notify_ready();
-	notify_status(&daemon->roster);
+	show_status(daemon);
 }
 
 void daemon_free(struct daemon *daemon)

@@ -14,13 +14,14 @@ as_service() {
   ASAN_OPTIONS=detect_leaks=0 timeout --kill-after=5 120 python3 "$LIB/as-service.py" "$TOP/systemd/$UNIT.service.in" "$@"
 }
 
-# Until all has arrived, with a reload in the middle; then SIGTERM. Its exit code.
+# Until all has arrived, with a reload in the middle, and it waits for more; then SIGTERM. Its exit code.
 daemon_as_service() {
   local dir=$1 daemon
   NOTIFY_SOCKET=$WORK/notify as_service "$MAILHAUL" --config "$dir/config.yaml" daemon 2>"$dir/log" &
   daemon=$!
   wait_until 20 grep -q '^READY=1' "$WORK/notified" && pkill -HUP -P "$(pgrep -P "$daemon")" -f ' daemon$'
   wait_until 30 arrived_is "$dir/home" "$COUNT"
+  wait_until 30 grep -q '1 waiting for mail' "$WORK/notified"
   kill "$(pgrep -P "$daemon")"
   wait "$daemon"
 }
@@ -49,10 +50,11 @@ python3 "$LIB/notify-listener.py" "$WORK/notify" "$WORK/notified" &
 at_exit "kill $! 2>/dev/null"
 wait_until 10 [ -S "$WORK/notify" ]
 dir=$WORK/service-daemon
-write_config "$dir" imaps reference "{maildir: $dir/home}"
+write_config "$dir" imaps reference "{maildir: $dir/home}" 'push: yes'
 sed -i '1i sandbox: require' "$dir/config.yaml"
 check "the daemon: leaves in order" daemon_as_service "$dir"
 check "the daemon: all arrives" arrived_is "$dir/home" $COUNT
 check "the daemon: reloads" grep -q '^RELOADING=1' "$WORK/notified"
 check "the daemon: says that it leaves" grep -q '^STOPPING=1' "$WORK/notified"
+check "the daemon: and nothing else after that" [ "$(grep '^STATUS=' "$WORK/notified" | tail -n 1)" = 'STATUS=finishing the messages in hand' ]
 system_end
