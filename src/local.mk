@@ -116,6 +116,7 @@ src_libmailhaul_a_SOURCES = \
 	src/source/imap-dispose.c \
 	src/source/imap-fetch.c \
 	src/source/imap-guess.c \
+	src/source/imap-glance.c \
 	src/source/imap-idle.c \
 	src/source/imap-list.c \
 	src/source/imap-login.c \

@@ -108,6 +108,7 @@ FLOW_TESTS = \
 	tests/flow/test-identity \
 	tests/flow/test-imap-dispose \
 	tests/flow/test-imap-fetch \
+	tests/flow/test-imap-glance \
 	tests/flow/test-imap-idle \
 	tests/flow/test-imap-notify \
 	tests/flow/test-imap \

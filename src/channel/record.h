@@ -62,7 +62,8 @@ enum record_kind {
 	/* what was learned of the source's server: code, index, count, targets, verdict, size, when: known, before, after, mechanisms, boundary, idle_s,
 	 * login_delay_s; from one that waits also the sign that it is alive */
 	REC_HOST,
-	REC_BUSY, /* the wait is over, there may be mail */
+	REC_BUSY,   /* the wait is over, there may be mail */
+	REC_LOOKED, /* from one that waits: all folders have been looked into, and hold what they held */
 	/* before anything else, once for each Maildir of the job; index: which; count: 1 if it is open, and then id, when, size, targets: inode, born_s,
 	 * born_ns, number of what is there (struct maildir_sight) */
 	REC_MAILDIR,

@@ -76,14 +76,19 @@ static int not_offered(struct imap *imap, struct error *err)
 	return imap_refused(err, &imap->idle, ERR_REFUSED, SCOPE_FOLDER, "server refused IDLE, which it had offered");
 }
 
+void imap_idle_add(struct imap *imap)
+{
+	imap->idle = (struct imap_answer){0};
+	imap->idle_command = imap_begin(imap, imap_keep_answer, &imap->idle);
+	wire_addf(imap->source.wire, "IDLE\r\n");
+}
+
 static int begin_idle(struct imap *imap, struct error *err)
 {
 	int rc;
 
 	imap_set_deadline(imap, ANSWER_S);
-	imap->idle = (struct imap_answer){0};
-	imap_begin(imap, imap_keep_answer, &imap->idle);
-	wire_addf(imap->source.wire, "IDLE\r\n");
+	imap_idle_add(imap);
 	rc = imap_wait_continuation(imap, &imap->idle, err);
 	if (rc > 0)
 		imap->idling = true;
@@ -156,17 +161,45 @@ static int wake_up(struct imap *imap, bool wait, struct error *err)
 	return wait ? say_noop(imap, err) : 0;
 }
 
-static int begin_sleep(struct imap *imap, struct error *err)
+static void note_sleep(struct imap *imap)
 {
 	imap->speak_at = deadline_in_s(idle_span_s(known_s(imap)));
 	imap->slept_ns = clock_monotonic_ns();
+}
+
+static int begin_sleep(struct imap *imap, struct error *err)
+{
+	note_sleep(imap);
 	/* Under NOTIFY it should not be needed, but without it Dovecot 2.3 does not tell of the first message in the folder that is open. */
 	return (imap->capabilities & IMAP_CAP_IDLE) != 0 ? begin_idle(imap, err) : 0;
 }
 
-static int sleep_once(struct imap *imap, const struct source_watch *watch, struct error *err)
+/* Instead of waking up. What is different, or was announced meanwhile, is for the caller, who needs the folder without IDLE. */
+static int look(struct imap *imap, struct source_watch *watch, struct error *err)
+{
+	int same = imap_glance(imap, watch, err);
+
+	if (same < 0)
+		return -1;
+	if ((imap->capabilities & IMAP_CAP_IDLE) != 0 && !imap->idling)
+		return not_offered(imap, err);
+	note_sleep(imap);
+	watch->looked = same > 0 && !has_heard(imap, watch);
+	imap->current = !watch->looked && imap->selected != NULL && imap->has_exists; /* it was opened just now */
+	return watch->looked ? 0 : wake_up(imap, false, err);
+}
+
+static int speak(struct imap *imap, struct source_watch *watch, struct error *err)
 {
 	const struct channel *channel = imap->context->channel;
+
+	if (watch->looks && deadline_passed(watch->until) && !has_heard(imap, watch) && !is_wanted(imap) && imap_may_glance(imap))
+		return look(imap, watch, err);
+	return wake_up(imap, !has_news(imap, watch) && (channel == NULL || !channel->stop), err);
+}
+
+static int sleep_once(struct imap *imap, struct source_watch *watch, struct error *err)
+{
 	bool overdue;
 
 	if (!imap->idling && begin_sleep(imap, err) < 0)
@@ -183,7 +216,7 @@ static int sleep_once(struct imap *imap, const struct source_watch *watch, struc
 	if (watch->listens && has_news(imap, watch))
 		return 0;
 	overdue = deadline_passed(imap->speak_at);
-	if (wake_up(imap, !has_news(imap, watch) && (channel == NULL || !channel->stop), err) < 0) {
+	if (speak(imap, watch, err) < 0) {
 		if (err->kind != ERR_CANCELED && !is_wanted(imap)) /* who asks out of turn has a reason to: the machine slept, say */
 			learn(imap, idle_after_death_s(known_s(imap)));
 		return -1;
@@ -224,6 +257,7 @@ int imap_watch(struct source *source, struct source_watch *watch, struct error *
 	struct imap *imap = (struct imap *)source;
 	int notified, came = 0;
 
+	watch->looked = false;
 	if (imap->lost)
 		return imap_lose(imap, &imap->error, err);
 	if (!imap->idling && settle_commands(imap, err) < 0)

@@ -1,7 +1,7 @@
 /* imap.h - one session with an IMAP server, as its parts see it; nobody else includes this. RFC 9051, RFC 3501.
  * imap.c opens, selects and closes, imap-login.c logs in, imap-command.c writes commands and knows which are outstanding, imap-read.c takes in what comes,
  * imap-ahead.c sends ahead of the answer to the login, imap-survey.c asks about all folders at once, imap-list.c lists, imap-fetch.c fetches, imap-guess.c before it is asked to, imap-dispose.c deletes, moves and flags,
- * imap-idle.c and imap-notify.c wait for mail, imap-place.c knows what was in the folders that are not open, imap-status.c reads STATUS.
+ * imap-idle.c and imap-notify.c wait for mail, imap-glance.c sees whether all is as it was, imap-place.c knows what was in the folders that are not open, imap-status.c reads STATUS.
  * Invariants: a tag is outstanding from imap_begin to its tagged response and never comes back; once lost, a session does nothing any more but hand
  * out what was complete before. */
 #ifndef MAILHAUL_SOURCE_IMAP_H
@@ -139,6 +139,7 @@ struct imap {
 	int64_t slept_ns;         /* since when there has been silence, CLOCK_MONOTONIC */
 	struct deadline speak_at; /* then it has been long enough */
 	struct imap_answer idle;
+	struct imap_command *idle_command; /* while idling */
 
 	/* commands and responses */
 	char prefix[8]; /* of tags; random, so that nobody can answer what was not asked yet */
@@ -307,6 +308,15 @@ void imap_guess_drop(struct imap *imap); /* nobody has asked for it, and nobody 
 bool imap_can_wait(const struct source *source);
 bool imap_tells_of_all(const struct source *source);
 int imap_watch(struct source *source, struct source_watch *watch, struct error *err);
+/* IDLE goes with what is sent next; whoever waits for its "+" is idling. */
+void imap_idle_add(struct imap *imap);
+
+/* --- imap-glance.c --- */
+
+bool imap_may_glance(const struct imap *imap);
+/* From within IDLE, if the server can do that, back into it, and what the folders hold on the way, all in one round trip. 1: it is what was seen. 0: it is
+ * not, or cannot be told. Either way imap->idling says whether the server is in IDLE now. */
+int imap_glance(struct imap *imap, const struct source_watch *watch, struct error *err);
 
 /* --- imap-notify.c --- */
 

@@ -58,6 +58,8 @@ struct source_watch {
 	unsigned folder;                  /* which one, where the server shows one at a time */
 	struct deadline until;
 	struct deadline hush; /* what is announced before counts only then */
+	bool looks;           /* when until has passed, what the folders hold is compared with seen, where that takes one round trip */
+	bool looked;          /* 0 was returned for that: it was done, and all is as it was */
 	bool listens;         /* nothing will be hauled: what was announced has been seen, and is no news any more */
 	uint32_t announced;   /* listens: so many messages */
 };
@@ -114,8 +116,8 @@ struct source_ops {
 	/* In all folders of the mailbox, not only in one? As far as it says. NULL with can_wait. */
 	bool (*tells_of_all)(const struct source *);
 	/* Sleeps until mail is announced in a folder that has been hauled: 1, and watch says where. What came while nobody waited counts. 0: until has passed,
-	 * the supervisor wants something, or the server was only asked whether it is still there. -1: lost; with SCOPE_FOLDER: the server does not do it after
-	 * all, and the session goes on. The next select of a folder with news goes by what is known already. */
+	 * the supervisor wants something, the folders were looked into, or the server was only asked whether it is still there. -1: lost; with SCOPE_FOLDER:
+	 * the server does not do it after all, and the session goes on. The next select of a folder with news goes by what is known already. */
 	int (*wait)(struct source *, struct source_watch *, struct error *);
 	/* Says what close would say, and leaves it to close to wait for the answer: for a caller that has other things to do meanwhile. Everything that was
 	 * requested has been received, and nothing was disposed of. Only close may follow. */

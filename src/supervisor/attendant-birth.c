@@ -76,8 +76,7 @@ unsigned attendant_targets(const struct attendant *attendant, struct state_targe
 	return attendant->job.target_count;
 }
 
-/* Only of folders that have been planned before: the others have no row yet. */
-static int recall_folders(struct attendant *attendant, int64_t now, struct error *err)
+int attendant_recall_folders(const struct attendant *attendant, int64_t now, struct folder_facts *facts, struct error *err)
 {
 	struct state *state = attendant->service->state;
 	char *const *folders = attendant->job.mailbox->folders;
@@ -85,13 +84,13 @@ static int recall_folders(struct attendant *attendant, int64_t now, struct error
 	struct state_target targets[TARGETS_MAX];
 	unsigned target_count = attendant_targets(attendant, targets);
 
-	attendant->job.folder_facts = xcalloc(count != 0 ? count : 1, sizeof(*attendant->job.folder_facts));
 	for (size_t i = 0; i == 0 || i < count; i++) {
 		const char *name = count != 0 ? folders[i] : "";
 		int64_t id;
 
+		facts[i] = (struct folder_facts){0};
 		if (state_folder_find(state, attendant->mailbox_state.id, name, &id, err) < 0 ||
-			(id != 0 && state_folder_facts(state, id, targets, target_count, now, &attendant->job.folder_facts[i], err) < 0))
+			(id != 0 && state_folder_facts(state, id, targets, target_count, now, &facts[i], err) < 0))
 			return -1;
 	}
 	return 0;
@@ -105,7 +104,10 @@ static int recall_facts(struct attendant *attendant, struct error *err)
 		return -1;
 	attendant->host_facts = attendant->job.host_facts;
 	/* Whoever only looks wants to see what a listing would show. */
-	return attendant->mode == JOB_HAUL || attendant->mode == JOB_LISTEN ? recall_folders(attendant, now, err) : 0;
+	if (attendant->mode != JOB_HAUL && attendant->mode != JOB_LISTEN)
+		return 0;
+	attendant->job.folder_facts = xcalloc(strv_length(attendant->job.mailbox->folders) + 1, sizeof(*attendant->job.folder_facts));
+	return attendant_recall_folders(attendant, now, attendant->job.folder_facts, err);
 }
 
 static int read_ca_file(struct spawner *spawner, const char *path, char **ret_pem, struct error *err)

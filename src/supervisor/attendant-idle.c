@@ -1,4 +1,7 @@
+#include <stdlib.h>
+
 #include "base/clock.h"
+#include "base/mem.h"
 #include "channel/channel.h"
 #include "supervisor/attendant.h"
 #include "supervisor/ledger.h"
@@ -42,6 +45,31 @@ void attendant_take_busy(struct attendant *attendant)
 	attendant->service->turned(attendant->service, attendant);
 }
 
+/* A message to be delivered again, or deleted by now, or a complete listing takes more than a look. What cannot be known now is tried. */
+static bool has_work(const struct attendant *attendant)
+{
+	size_t count = strv_length(attendant->job.mailbox->folders);
+	struct folder_facts *facts = xcalloc(count + 1, sizeof(*facts));
+	bool has = attendant_recall_folders(attendant, clock_wall_s(), facts, NULL) < 0;
+
+	for (size_t i = 0; i < count; i++)
+		has = has || !facts[i].settled;
+	free(facts);
+	return has;
+}
+
+void attendant_take_look(struct attendant *attendant)
+{
+	if (attendant->stopping)
+		return;
+	if (has_work(attendant)) {
+		attendant_send(attendant, &(struct record){.kind = REC_POLL}, NULL, 0);
+		return;
+	}
+	attendant->looked_s = clock_wall_s();
+	attendant->service->looked(attendant->service, attendant);
+}
+
 bool attendant_may_say(const struct attendant *attendant, enum record_kind kind)
 {
 	switch (kind) {
@@ -51,6 +79,8 @@ bool attendant_may_say(const struct attendant *attendant, enum record_kind kind)
 		return !attendant->idle && attendant->unopened == 0;
 	case REC_BUSY:
 		return attendant->mode == JOB_HAUL;
+	case REC_LOOKED:
+		return attendant->mode == JOB_HAUL && attendant->idle;
 	case REC_MAILDIR:
 	case REC_HOST:
 	case REC_LOG:

@@ -268,6 +268,9 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	case REC_BUSY:
 		attendant_take_busy(attendant);
 		break;
+	case REC_LOOKED:
+		attendant_take_look(attendant);
+		break;
 	case REC_HEARD:
 		attendant_take_heard(attendant, record);
 		break;

@@ -48,6 +48,7 @@ struct service {
 	/* A worker has hauled everything, but for what trouble says (ERR_NONE: nothing): may it stay connected? *ret_stays; -1: ask again when the database is free. NULL: none may. */
 	int (*idle)(struct service *, struct attendant *, const struct error *trouble, bool *ret_stays, struct error *);
 	void (*turned)(struct service *, struct attendant *); /* one that stays begins to wait for mail, or has some */
+	void (*looked)(struct service *, struct attendant *); /* one that stays has looked into all folders, and nothing is to be done */
 	void (*heard)(
 		struct service *, struct attendant *, uint32_t count); /* one that listens: so many messages were announced; 0: it has begun to */
 	void (*report)(struct service *, struct attendant *, enum report, const char *text, size_t len);
@@ -183,6 +184,8 @@ int attendant_watch(struct attendant *attendant, struct error *err);         /* 
 /* attendant-birth.c */
 /* The targets of the job, as the state wants them; of TARGETS_MAX. Returns their number. */
 unsigned attendant_targets(const struct attendant *attendant, struct state_target *targets);
+/* What is known of each folder (of one, if it has none). Of those that were never planned nothing: they have no row yet. */
+int attendant_recall_folders(const struct attendant *attendant, int64_t now, struct folder_facts *facts, struct error *err);
 int attendant_make_job(struct attendant *attendant, struct error *err);
 /* Secrets, birth; prepared is what became of what comes before. -1, then or now: the attendant is freed. */
 int attendant_bring_up(struct attendant *attendant, int prepared, struct attendant **ret_attendant, struct error *err);
@@ -194,6 +197,7 @@ int attendant_identify(struct attendant *attendant, const struct record *request
 /* attendant-idle.c */
 int attendant_let_idle(struct attendant *attendant, const struct record *request, struct error *err); /* answers REC_IDLE */
 void attendant_take_busy(struct attendant *attendant);
+void attendant_take_look(struct attendant *attendant);
 bool attendant_may_say(const struct attendant *attendant, enum record_kind kind); /* at this moment */
 /* attendant-log.c */
 void attendant_take_log(struct attendant *attendant, const struct record *record);

@@ -173,6 +173,14 @@ static void on_turned(struct service *service, struct attendant *attendant)
 	roster->driver->turned(roster->context, post);
 }
 
+static void on_looked(struct service *service, struct attendant *attendant)
+{
+	static const struct error well = {.kind = ERR_NONE};
+
+	/* Nothing rests on it: if another mailhaul has the state, the next look is recorded. */
+	(void)ending_record(service, attendant->mailbox, &attendant->mailbox_state, attendant, &well);
+}
+
 static void on_heard(struct service *service, struct attendant *attendant, uint32_t count)
 {
 	sentries_heard(service->roster, attendant, count);
@@ -289,6 +297,7 @@ void roster_init(struct roster *roster, struct service *service, const struct ro
 	service->finished = on_finished;
 	service->idle = on_idle_worker;
 	service->turned = on_turned;
+	service->looked = on_looked;
 	service->heard = on_heard;
 }
 

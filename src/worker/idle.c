@@ -73,6 +73,14 @@ static int tell_work(struct session *session, struct error *err)
 	return channel_send(session->channel, &record, NULL, 0, err);
 }
 
+/* The supervisor knows whether anything else is due, and then says so. */
+static int tell_look(struct session *session, struct error *err)
+{
+	struct record record = {.kind = REC_LOOKED};
+
+	return channel_send(session->channel, &record, NULL, 0, err);
+}
+
 static double hush_s(unsigned barren)
 {
 	unsigned seconds = LOOK_AGAIN_S;
@@ -116,7 +124,10 @@ static int lost(struct session *session, struct error *err)
 static int wait_for_mail(struct session *session, struct error *err)
 {
 	struct deadline again_at = look_again_at(session);
-	struct source_watch watch = {.folder = heard_folder(session), .seen = session->seen, .news = session->due};
+	struct source_watch watch = {.folder = heard_folder(session),
+		.seen = session->seen,
+		.news = session->due,
+		.looks = session->trouble.kind == ERR_NONE && session->barren != 1};
 
 	if (!session->partial) /* else a folder in which mail is announced all the time would keep the others from being looked into */
 		session->check_at = deadline_in_s(session->job->mailbox->poll_every_s);
@@ -133,6 +144,12 @@ static int wait_for_mail(struct session *session, struct error *err)
 			return lost(session, err);
 		if (session->channel->stop)
 			return leave_at_once(session, err);
+		if (watch.looked) {
+			watch.until = session->check_at = deadline_in_s(session->job->mailbox->poll_every_s);
+			if (tell_look(session, err) < 0)
+				return -1;
+			continue;
+		}
 		session->announced = news > 0 || deadline_passed(again_at);
 		if (session->channel->poll || deadline_passed(session->check_at)) {
 			session->channel->poll = session->partial = false;

@@ -266,7 +266,7 @@ static int list_folder(struct view *view, struct session *session, const struct 
 	bool imap = view->mailbox->protocol == PROTOCOL_IMAP, contradictory = false;
 	uint64_t above = imap && !view->by_key && !view->renumbered ? view->header->mark : 0;
 
-	*ret_complete = false;
+	*ret_complete = view->first_run && status->exists == 0;
 	view->set_back = imap && status->uidnext != 0 && status->uidnext <= view->header->mark;
 	/* UIDNEXT is a hint, but a cheap one: what it hides shows up as a wrong number of messages, and in the daily complete listing. */
 	if (imap && !view->by_key && status->above_mark == 0 && status->uidnext != 0 && status->uidnext <= above + 1)

@@ -20,23 +20,39 @@ def answers(tag, word):
     return []
 
 
+class Session:
+    """Like Dovecot, it answers DONE at once, and other commands that came together in one piece."""
+
+    def __init__(self, writer):
+        self.writer, self.idle, self.held = writer, None, ""
+
+    def send(self):
+        self.writer.write(self.held.encode())
+        self.held = ""
+
+    def take(self, line):
+        """False: that was the last."""
+        if line == "DONE":
+            self.held += "%s OK done\r\n" % self.idle
+            self.send()
+            return True
+        tag, word = line.split()[0], line.split()[1].upper()
+        if word == "IDLE":
+            self.idle = tag
+            self.held += "+ idling\r\n"
+            return True
+        self.held += "".join(answer + "\r\n" for answer in answers(tag, word)) + tag + " OK done\r\n"
+        return word != "LOGOUT"
+
+
 async def serve(reader, writer):
-    idle = None
+    session, stays = Session(writer), True
     writer.write(("* OK [%s] ready\r\n" % CAPABILITIES).encode())
     try:
-        while line := (await reader.readline()).decode().split():
-            if line[0] == "DONE":
-                writer.write(("%s OK done\r\n" % idle).encode())
-                continue
-            tag, word = line[0], line[1].upper()
-            if word == "IDLE":
-                idle = tag
-                writer.write(b"+ idling\r\n")
-                continue
-            writer.write(("".join(answer + "\r\n" for answer in answers(tag, word)) + tag + " OK done\r\n").encode())
-            await writer.drain()
-            if word == "LOGOUT":
-                break
+        while stays and (piece := await reader.read(65536)):
+            for line in piece.decode().splitlines():
+                stays = stays and session.take(line)
+            session.send()
     except (ConnectionError, ssl.SSLError):
         pass
     writer.close()

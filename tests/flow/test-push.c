@@ -28,7 +28,6 @@ static const struct step shows_one[] = {S("* 1 EXISTS"), S("* OK [UIDVALIDITY 7]
 static const struct step finds_one[] = {C("%4 EXAMINE \"INBOX\""), PLAY(shows_one), S("%4 OK done"), C("%5 UID FETCH 1:4294967295" LIST),
 	S("* 1 FETCH (UID 1 RFC822.SIZE 55)"), S("%5 OK"), C("%6 UID FETCH 1 (UID BODY.PEEK[])"), S("* 1 FETCH (UID 1 BODY[] {55}"),
 	RAW(LETTER ")\r\n"), S("%6 OK"), END};
-static const struct step finds_it_again[] = {C("%8 EXAMINE \"INBOX\""), PLAY(shows_one), S("%8 OK done"), END};
 static const struct step announces_one[] = {S("* 1 EXISTS"), C("DONE"), C("%4 UID FETCH 1:4294967295" LIST), C("%5 UID FETCH 1:1 (UID BODY.PEEK[])"),
 	S("%3 OK"), S("* 1 FETCH (UID 1 RFC822.SIZE 55)"), S("%4 OK"), S("* 1 FETCH (UID 1 BODY[] {55}"), RAW(LETTER ")\r\n"), S("%5 OK"), END};
 static const struct step idles[] = {C("%3 IDLE"), S("+ idling"), END};
@@ -170,16 +169,39 @@ static void it_looks_when_told_to(void **state)
 	scene_end(&scene);
 }
 
-/* Without an announcement, when poll_every is over: 10 seconds, here 100 ms. */
+/* Without an announcement, when poll_every is over: 10 seconds, here 100 ms. What is found is listed at once; who finds nothing has said all in one flight. */
 static void it_looks_from_time_to_time(void **state)
 {
-	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), C("DONE"), S("%3 OK"), PLAY(finds_one),
-		PLAY(idles_again), C("DONE"), S("%7 OK"), PLAY(finds_it_again), C("%9 IDLE"), S("+ and on"), DRAIN, END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(scene_finds_nothing), PLAY(idles), C("DONE"), C("%4 EXAMINE \"INBOX\""),
+		C("%5 IDLE"), S("%3 OK"), PLAY(shows_one), S("%4 OK"), S("+ for a moment"), C("DONE"), C("%6 UID FETCH 1:4294967295" LIST),
+		S("%5 OK"), S("* 1 FETCH (UID 1 RFC822.SIZE 55)"), S("%6 OK"), C("%7 UID FETCH 1 (UID BODY.PEEK[])"),
+		S("* 1 FETCH (UID 1 BODY[] {55}"), RAW(LETTER ")\r\n"), S("%7 OK"), C("%8 IDLE"), S("+ until later"), C("DONE"),
+		C("%9 EXAMINE \"INBOX\""), C("* IDLE"), S("%8 OK"), PLAY(shows_one), S("%9 OK"), S("+ and on"), DRAIN, END};
 	struct scene scene;
 
 	(void)state;
 	begin(&scene, script, "0.01", ", poll_every: 10s");
 	await_line(&scene, "and on");
+	scene_leave(&scene, 1);
+	scene_end(&scene);
+}
+
+/* The server has nothing new to say, but a message is to be deleted by now. */
+static void a_look_is_not_enough_for_all(void **state)
+{
+	static const struct step opens[] = {C("%2 SELECT \"INBOX\""), PLAY(shows_one), S("%2 OK"), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(opens), C("%4 UID FETCH 1:4294967295" LIST),
+		S("* 1 FETCH (UID 1 RFC822.SIZE 55)"), S("%4 OK"), C("%5 UID FETCH 1 (UID BODY.PEEK[])"), S("* 1 FETCH (UID 1 BODY[] {55}"),
+		RAW(LETTER ")\r\n"), S("%5 OK"), PLAY(idles), C("DONE"), C("%6 SELECT \"INBOX\""), C("%7 IDLE"), S("%3 OK"), PLAY(shows_one),
+		S("%6 OK"), S("+ as before"), C("DONE"), S("%7 OK"), C("%8 SELECT \"INBOX\""), PLAY(shows_one), S("%8 OK"),
+		C("%9 UID STORE 1 +FLAGS.SILENT (\\Deleted)"), C("* UID SEARCH DELETED"), S("* OK seen enough"), DRAIN, END};
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, script, "0.01", ", poll_every: 100s, after_delivery: {delete_after: 14d}");
+	await_line(&scene, "+ idling");
+	agent_change_state(&scene.agent, "UPDATE message SET delivered_clock = delivered_clock - 14 * 86400");
+	await_line(&scene, "seen enough");
 	scene_leave(&scene, 1);
 	scene_end(&scene);
 }
@@ -290,6 +312,7 @@ int main(void)
 		cmocka_unit_test(an_early_end_is_a_failure),
 		cmocka_unit_test(it_looks_when_told_to),
 		cmocka_unit_test(it_looks_from_time_to_time),
+		cmocka_unit_test(a_look_is_not_enough_for_all),
 		cmocka_unit_test(an_empty_announcement_is_looked_into_twice),
 		cmocka_unit_test(an_empty_announcement_delays_no_other),
 		cmocka_unit_test(a_reload_ends_the_wait),

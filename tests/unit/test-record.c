@@ -65,6 +65,7 @@ static const struct rule rules[] = {
 	{REC_VERIFY, true, 0, 0, false},
 	{REC_IDLE, true, 0, 0, true},
 	{REC_BUSY, true, 0, 0, false},
+	{REC_LOOKED, true, 0, 0, false},
 	{REC_HEARD, true, 0, 0, false},
 	{REC_INTENT, true, 0, 0, false},
 	{REC_OUTCOME, true, 0, 0, true},
