@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* glibc's sizes: larger gaps are filled piece by piece, and up to GAP_EXACT it keeps a list for each size. */
@@ -13,6 +14,11 @@
 #define GAP_EXACT 1032
 #define GAP_STEP 16
 #define GAP_MIN 24
+#define GAP_SIZES ((GAP_EXACT - GAP_MIN) / GAP_STEP + 1)
+#define GAP_SPARES 7                    /* of each of these sizes it keeps as many freed pieces for itself, wherever they lie */
+#define LISTS_COST ((size_t)256 * 1024) /* to empty the lists touches some pages, too, so there must be something to gain */
+#define STACK_KEPT 512                  /* more than madvise(2) itself needs, the red zone included */
+#define STACK_DEEP ((size_t)96 * 1024)
 
 static void *check(void *memory)
 {
@@ -104,4 +110,46 @@ void mem_fill_gaps(void)
 		fill_gaps_of(size, end);
 	for (size_t size = GAP_EXACT; size >= GAP_MIN; size -= GAP_STEP)
 		fill_gaps_of(size, end);
+}
+
+static int compare_address(const void *a, const void *b)
+{
+	uintptr_t left = *(const uintptr_t *)a, right = *(const uintptr_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* A piece that has grown into what is free behind it is no small one any more when it is freed, and the list of its size is shorter by one. From the end,
+ * so that those that lie one behind the other can grow, too. */
+static void empty_lists(void)
+{
+	void *pieces[GAP_SIZES * GAP_SPARES];
+	unsigned count = 0;
+
+	for (size_t size = GAP_MIN; size <= GAP_EXACT; size += GAP_STEP)
+		for (unsigned i = 0; i < GAP_SPARES; i++)
+			pieces[count++] = xmalloc(size);
+	malloc_trim(0); /* else it would find other small pieces behind it, which are free but do not count as that yet */
+	qsort(pieces, count, sizeof(*pieces), compare_address);
+	while (count != 0)
+		free(xreallocarray(pieces[--count], 1, GAP_EXACT + GAP_STEP));
+}
+
+/* Below what is in use, as far as somebody has been there; where nobody was there is no memory, and nothing happens. */
+static void give_back_stack(void)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), here = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t end = (here - STACK_KEPT) & ~(page - 1);
+
+	(void)madvise((void *)(end - STACK_DEEP), STACK_DEEP, MADV_DONTNEED);
+}
+
+void mem_give_back(void)
+{
+	malloc_trim(0);
+	if (mallinfo2().fordblks > LISTS_COST) {
+		empty_lists();
+		malloc_trim(0);
+	}
+	give_back_stack();
 }

@@ -21,6 +21,9 @@ void strv_add(char ***list, const char *text);
  * does so for its children, who would else get a page of their own for each gap that they use. */
 void mem_fill_gaps(void);
 
+/* Gives back to the system what is free now, page by page: for whoever has worked, and will sleep. */
+void mem_give_back(void);
+
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

@@ -1,9 +1,9 @@
 #include "worker/idle.h"
 
-#include <malloc.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "source/source.h"
 #include "worker/session.h"
 
@@ -46,7 +46,7 @@ static void make_small(struct session *session)
 {
 	for (unsigned i = 0; i < session->job->destination_count; i++)
 		outlet_close(&session->outlets[i]);
-	malloc_trim(0);
+	mem_give_back();
 }
 
 static int ask_to_stay(struct session *session, bool *ret_may, struct error *err)

@@ -1,8 +1,7 @@
 #include "worker/listen.h"
 
-#include <malloc.h>
-
 #include "base/error.h"
+#include "base/mem.h"
 #include "source/source.h"
 #include "worker/session.h"
 
@@ -37,7 +36,7 @@ static int begin(struct session *session, struct error *err)
 	if (source_select(session->source, session->job->mailbox->folders[0], false, status, err) < 0)
 		return -1;
 	session->repeated = true; /* from here on a report is a sign of life */
-	malloc_trim(0);
+	mem_give_back();
 	return tell(session, count_missed(session, status), err);
 }
 

@@ -1,10 +1,11 @@
-/* test-mem.c - what is allocated after the gaps of the heap were filled lies behind all that was there. */
+/* test-mem.c - what is allocated after the gaps of the heap were filled lies behind all that was there; and what is free is given back. */
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -40,9 +41,32 @@ static void no_gap_is_used_once_they_are_filled(void **state)
 		free(blocks[i]);
 }
 
+/* The last ones of each size that are freed are what an allocator likes to keep, and here they are everywhere. */
+static void what_was_used_once_is_given_back(void **state)
+{
+	char *before, *small[BLOCKS], *large[BLOCKS];
+
+	(void)state;
+	if (mallinfo2().arena == 0)
+		return; /* a sanitizer's allocator */
+	before = sbrk(0);
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		large[i] = xmalloc(3000);
+		small[i] = xmalloc(24 + 16 * (i % 63));
+	}
+	assert_true((char *)sbrk(0) - before > BLOCKS * 3000 / 2);
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		free(large[i]);
+		free(small[i]);
+	}
+	mem_give_back();
+	assert_true((char *)sbrk(0) - before < 256 * 1024);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_used_once_is_given_back),
 		cmocka_unit_test(no_gap_is_used_once_they_are_filled),
 	};
 
