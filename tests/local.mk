@@ -124,6 +124,7 @@ FLOW_TESTS = \
 	tests/flow/test-session \
 	tests/flow/test-smtp-session \
 	tests/flow/test-smtp-window \
+	tests/flow/test-smtp-woken \
 	tests/flow/test-smtp \
 	tests/flow/test-state-lost \
 	tests/flow/test-suspend \

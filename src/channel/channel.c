@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fdpass.h"
 #include "base/fs.h"
@@ -99,6 +100,8 @@ int channel_drain(struct channel *channel, struct error *err)
 			channel->hurry |= (record.flags & REC_AT_ONCE) != 0;
 		} else if (record.kind == REC_POLL) {
 			take_poll(channel, &record);
+		} else if (record.kind == REC_WOKE) {
+			channel->woke_ns = clock_monotonic_ns();
 		} else {
 			drop_answer(channel); /* of a request that was given up */
 			memcpy(&channel->answer, &record, record_size(&record));

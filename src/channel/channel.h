@@ -27,7 +27,8 @@ struct channel {
 	/* Bit i: into folder i, where so many messages were announced to somebody else. */
 	uint64_t tipped;
 	uint8_t tips[TIPS_MAX];
-	bool closed; /* the supervisor is gone: leave at once */
+	int64_t woke_ns; /* CLOCK_MONOTONIC: the machine slept until then; 0: not since we were born */
+	bool closed;     /* the supervisor is gone: leave at once */
 	/* One answer to a request (channel_call), kept until it is taken. */
 	bool has_answer;
 	struct record answer;

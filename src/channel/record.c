@@ -24,6 +24,7 @@ static const struct grammar {
 	[REC_ACK] = {"ACK", TO_WORKER, 0, 0},
 	[REC_STOP] = {"STOP", TO_WORKER, 0, 0},
 	[REC_POLL] = {"POLL", TO_WORKER, 0, 0},
+	[REC_WOKE] = {"WOKE", TO_WORKER, 0, 0},
 	[REC_KNOWN] = {"KNOWN", TO_WORKER, 1, 1},
 	[REC_PLANNED] = {"PLANNED", TO_WORKER, 0, 0},
 	[REC_CONNECTED] = {"CONNECTED", TO_WORKER | WITH_TEXT, 1, 1},

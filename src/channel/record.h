@@ -21,6 +21,7 @@ enum record_kind {
 	REC_STOP,    /* leave at the next message boundary */
 	REC_POLL, /* look now, or as soon as what is under way is done. index: 0: into everything; 1 + i: into folder i of the mailbox, where count messages were
 	                * announced to somebody else */
+	REC_WOKE, /* the machine has slept: who is silent from now on has probably forgotten us meanwhile */
 	/* answers to the requests below */
 	REC_KNOWN, /* to REC_FOLDER; fd: struct known_header and what follows, sealed; count: 1 if REC_MATCH is to be asked before open ones are delivered */
 	REC_PLANNED, /* to REC_PLAN; id: of the first new message, the others follow on; count: 1 if REC_MATCH is to be asked before they are delivered;

@@ -99,6 +99,7 @@ static void add_group(struct smtp *smtp, struct delivery *delivery, const struct
 	wire_add_data(wire, message->data, message->len);
 	if (smtp->window.count == 0)
 		smtp->answer_by = smtp_session_deadline(&smtp->session, SMTP_REPLY_S);
+	wire_set_wary(wire, false); /* as after a dot */
 	smtp_window_add(&smtp->window, delivery, begin, wire_bytes_out(wire) + wire_unsent(wire));
 }
 
@@ -214,6 +215,8 @@ static void take_reply(struct smtp *smtp)
 	if (step == SMTP_DOT)
 		settle_first(smtp);
 	slot = smtp_window_first(&smtp->window);
+	if (slot == NULL && smtp->session.dest.wire != NULL)
+		wire_set_wary(smtp->session.dest.wire, true);
 	if (slot != NULL)
 		smtp->answer_by = smtp_session_deadline(&smtp->session, slot->step == SMTP_DOT ? SMTP_DOT_S : SMTP_REPLY_S);
 }

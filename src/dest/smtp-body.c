@@ -69,7 +69,7 @@ static enum body_result push(struct smtp_session *session, struct error *err)
 		else if (deadline_passed(deadline))
 			sent = error_set(err, ERR_TEMP, SCOPE_MAILBOX, "the server takes the message too slowly");
 		ready.events = wire_events(wire);
-		if (sent == 0 && wait_io(&ready, 1, deadline, session->context.channel, err) < 0)
+		if (sent == 0 && wait_io(&ready, 1, deadline_min(deadline, wire_due(wire)), session->context.channel, err) < 0)
 			sent = -1;
 	}
 	if (sent > 0)

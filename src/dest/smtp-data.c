@@ -132,6 +132,7 @@ void smtp_data_take(struct smtp *smtp, bool wait)
 	if (got == 0)
 		return;
 	smtp->awaiting = NULL;
+	wire_set_wary(smtp->session.dest.wire, true);
 	if (got > 0) {
 		judge_answer(smtp, delivery);
 		return;
@@ -163,6 +164,7 @@ static int send_message(struct smtp *smtp, struct delivery *delivery, const stru
 	smtp->body.delivery = NULL;
 	if (result == BODY_SENT) {
 		smtp->awaiting = delivery;
+		wire_set_wary(smtp->session.dest.wire, false); /* the answer may still come, and without it the message is in doubt */
 		smtp->answer_by = smtp_session_deadline(&smtp->session, SMTP_DOT_S);
 		smtp->garbage = 0;
 		smtp->envelope = tail.len != 0 ? next : NULL;

@@ -169,6 +169,7 @@ static int connect_wire(struct smtp_session *session, struct error *err)
 		return smtp_session_blame(session, err);
 	}
 	session->dest.wire = wire_new(stream, session->context.channel, SMTP_REPLY_BYTES_MAX);
+	wire_set_wary(session->dest.wire, true);
 	if (session->context.trace != NULL)
 		wire_set_trace(session->dest.wire, session->context.trace, session->context.trace_context);
 	smtp_reply_init(&session->reply);

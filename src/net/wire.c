@@ -27,6 +27,8 @@ struct wire {
 	struct channel *channel;
 	size_t max_line;
 	struct deadline deadline;
+	bool wary;
+	int64_t heard_ns, said_ns; /* CLOCK_MONOTONIC: when bytes came, or left, last */
 	struct buffer in, out;
 	size_t scanned; /* bytes of in, from its start, among which is no LF */
 	size_t looked;  /* bytes of in that the caller has seen and left */
@@ -51,6 +53,7 @@ struct wire *wire_new(struct stream *stream_take, struct channel *channel, size_
 	wire->channel = channel;
 	wire->max_line = max_line;
 	wire->deadline = DEADLINE_NEVER;
+	wire->heard_ns = clock_monotonic_ns();
 	wire_set_stream(wire, stream_take);
 	return wire;
 }
@@ -114,9 +117,26 @@ void wire_excuse(struct wire *wire)
 	pace_excuse(&wire->pace, clock_monotonic_ns(), wire->bytes_in);
 }
 
+void wire_set_wary(struct wire *wire, bool wary)
+{
+	wire->wary = wary;
+}
+
+/* For a peer that has not been heard of since the machine woke up, and owes us a word, or takes none of ours; counted from the last that it took. */
+static struct deadline woken_due(const struct wire *wire)
+{
+	bool owes = wire->deadline.ns != DEADLINE_NEVER.ns || wire->pace.flowing || buffer_length(&wire->out) != 0;
+	int64_t since_ns;
+
+	if (!wire->wary || !owes || wire->full || wire->channel == NULL || wire->channel->woke_ns <= wire->heard_ns)
+		return DEADLINE_NEVER;
+	since_ns = wire->channel->woke_ns > wire->said_ns ? wire->channel->woke_ns : wire->said_ns;
+	return (struct deadline){since_ns + (int64_t)(WIRE_WOKEN_S * 1e9 * deadline_factor())};
+}
+
 struct deadline wire_due(const struct wire *wire)
 {
-	return deadline_min(wire->deadline, pace_due(&wire->pace));
+	return deadline_min(deadline_min(wire->deadline, woken_due(wire)), pace_due(&wire->pace));
 }
 
 /* -- Out -- */
@@ -184,6 +204,7 @@ int wire_flush_some(struct wire *wire, struct error *err)
 		if (n < 0)
 			return -1;
 		wire->bytes_out += (uint64_t)n;
+		wire->said_ns = clock_monotonic_ns();
 		buffer_take(&wire->out, (size_t)n);
 	}
 	wire->write_want = POLLOUT;
@@ -213,6 +234,7 @@ static bool take_in(struct wire *wire)
 		if (n > 0) {
 			wire->in.end += (size_t)n;
 			wire->bytes_in += (uint64_t)n;
+			wire->heard_ns = clock_monotonic_ns();
 		}
 		wire->read_want = n == STREAM_AGAIN ? wire->stream->want : POLLIN;
 	} while (n > 0 && stream_pending(wire->stream) && wire->bytes_in - before < IN_BURST_BYTES);
@@ -248,6 +270,8 @@ int wire_fill(struct wire *wire, struct error *err)
 		return tell_loss(wire, err);
 	if (wire->ends_on_stop && wire->channel != NULL && wire->channel->stop)
 		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
+	if (deadline_passed(woken_due(wire)))
+		return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "the server has said nothing since this machine woke up");
 	if (!wire->full && deadline_passed(wire->deadline))
 		return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "the server did not answer in time");
 	return 0;
@@ -270,7 +294,7 @@ static int sleep_for(struct wire *wire, short events, struct deadline due, struc
 
 int wire_flush(struct wire *wire, struct error *err)
 {
-	struct deadline stall = deadline_in_s(WIRE_STALL_S);
+	struct deadline stall = deadline_in_s(WIRE_STALL_S), due;
 	uint64_t moved = 0;
 
 	for (;;) {
@@ -282,9 +306,10 @@ int wire_flush(struct wire *wire, struct error *err)
 		if (wire->bytes_in + wire->bytes_out != moved)
 			stall = deadline_in_s(WIRE_STALL_S);
 		moved = wire->bytes_in + wire->bytes_out;
-		if (deadline_passed(deadline_min(wire->deadline, stall)))
+		due = deadline_min(deadline_min(wire->deadline, woken_due(wire)), stall);
+		if (deadline_passed(due))
 			return error_set(err, ERR_TEMP, SCOPE_MAILBOX, "the server stopped taking what we send");
-		if (sleep_for(wire, wire_events(wire), deadline_min(wire->deadline, stall), err) < 0)
+		if (sleep_for(wire, wire_events(wire), due, err) < 0)
 			return -1;
 	}
 }

@@ -18,6 +18,7 @@ struct stream;
 struct wire;
 
 #define WIRE_STALL_S 120         /* nothing moved for so long while it should: the peer is gone (NAT, tarpit) */
+#define WIRE_WOKEN_S 15          /* nothing came for so long after the machine had slept */
 #define WIRE_LINE_S 60           /* a line is complete so long after its first byte */
 #define WIRE_MIN_BYTES_PER_S 128 /* below this over WIRE_STALL_S while it should flow: aborted */
 #define WIRE_UNREAD_MAX (256U << 10)
@@ -40,6 +41,9 @@ void wire_guard(struct wire *wire, const struct secret *secret);
 void wire_guard_end(struct wire *wire, const char *who, struct error *err);
 /* From now on wire_fill fails (ERR_CANCELED) when the supervisor has said STOP and nothing came: for a source, which owes us nothing worth waiting for. */
 void wire_end_on_stop(struct wire *wire);
+/* While this holds, a peer that owes us something is given up soon if it is silent after the machine has slept: the connection has most likely died meanwhile.
+ * Not in a new wire, since where the answer decides about a message it is worth waiting for. */
+void wire_set_wary(struct wire *wire, bool wary);
 /* The caller has been busy elsewhere: that nothing was read meanwhile is not held against the peer. */
 void wire_excuse(struct wire *wire);
 /* Whoever reads or flushes must be done by then; wire_fill fails too when it has passed and nothing came. Each protocol step sets its own;

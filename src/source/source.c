@@ -57,6 +57,7 @@ int source_connect(const struct source_context *context, size_t max_line, struct
 		return -1;
 	}
 	wire = wire_new(stream, context->channel, max_line);
+	wire_set_wary(wire, true);
 	wire_end_on_stop(wire);
 	if (context->trace != NULL)
 		wire_set_trace(wire, context->trace, context->trace_context);

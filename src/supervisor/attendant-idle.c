@@ -99,6 +99,14 @@ void attendant_poll(struct attendant *attendant, bool insistent)
 		attendant_send(attendant, &(struct record){.kind = REC_POLL}, NULL, 0);
 }
 
+/* Whoever waits for mail asks whether its server is still there; whoever hauls does not wait for one that is not for long. */
+void attendant_probe(struct attendant *attendant)
+{
+	if (attendant->channel_fd >= 0)
+		(void)record_send(attendant->channel_fd, &(struct record){.kind = REC_WOKE}, NULL, 0);
+	attendant_poll(attendant, false);
+}
+
 /* It is not lost on one that is busy, but may not fit into the channel of one that has not listened for long. */
 bool attendant_tip(struct attendant *attendant, unsigned folder, uint32_t count)
 {

@@ -158,6 +158,8 @@ bool attendant_is_unkillable(const struct attendant *attendant);
 void attendant_abandon(struct attendant *attendant);
 /* To one that waits for mail: look now. insistent: as for attendant_start. */
 void attendant_poll(struct attendant *attendant, bool insistent);
+/* The machine has slept: is the server still there? */
+void attendant_probe(struct attendant *attendant);
 /* To one that hauls, now or later: so many messages were announced in a folder that it does not hear of. False: it could not be told. */
 bool attendant_tip(struct attendant *attendant, unsigned folder, uint32_t count);
 /* What the session has learned about the server, if anything. Inside a transaction. */

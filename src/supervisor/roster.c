@@ -359,11 +359,11 @@ struct post *roster_find(const struct roster *roster, const char *name)
 	return NULL;
 }
 
-void roster_probe_pushed(struct roster *roster)
+void roster_probe(struct roster *roster)
 {
 	for (unsigned i = 0; i < roster->count; i++)
 		if (roster->posts[i]->attendant != NULL) {
-			attendant_poll(roster->posts[i]->attendant, false);
+			attendant_probe(roster->posts[i]->attendant);
 			sentries_probe(roster->posts[i]);
 		}
 }

@@ -98,8 +98,9 @@ void roster_want(struct roster *roster, struct post *post, bool insistent);
 void roster_fill(struct roster *roster);
 bool roster_has_waiting(const struct roster *roster);
 
-/* All that are pushed look for mail now, which shows whether their connections live; or they leave. */
-void roster_probe_pushed(struct roster *roster);
+/* All sessions find out whether their connections live; those that are pushed look for mail now. */
+void roster_probe(struct roster *roster);
+/* They leave. */
 void roster_stop_pushed(struct roster *roster);
 void roster_stop(struct roster *roster);  /* nobody starts any more, and who hauls leaves at the next message boundary */
 void roster_open(struct roster *roster);  /* after roster_stop: they may again */

@@ -315,14 +315,9 @@ bool sentries_dismiss(struct post *post)
 	return post->sentries.running == 0;
 }
 
-static void probe(struct attendant *attendant)
-{
-	attendant_poll(attendant, false);
-}
-
 void sentries_probe(const struct post *post)
 {
-	tell_all(post, probe);
+	tell_all(post, attendant_probe);
 }
 
 void sentries_hurry(const struct post *post)

@@ -89,7 +89,7 @@ void timetable_wake(struct timetable *timetable)
 
 	if (!has_slept(timetable))
 		return;
-	roster_probe_pushed(timetable->roster);
+	roster_probe(timetable->roster);
 	timetable_begin(timetable);
 	for (unsigned i = 0; i < timetable->roster->count; i++) {
 		struct post *post = timetable->roster->posts[i];

@@ -56,6 +56,8 @@ static int take_record(struct birth *birth, const struct record *record, const i
 		birth->lock_fd = fd_count != 0 ? fds[0] : -1; /* held for as long as we live */
 		birth->ready = true;
 		return birth->job != NULL ? 0 : error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "the supervisor gave no job");
+	case REC_WOKE:
+		return 0; /* nobody has been asked for anything yet */
 	case REC_STOP:
 		return error_set(err, ERR_CANCELED, SCOPE_PROGRAM, "stopped");
 	default:

@@ -97,6 +97,28 @@ static void what_became_due_is_polled(void **state)
 	end(&scene);
 }
 
+/* It owes a message, and has said nothing since: two minutes of silence would be too many. What it had sent comes again from the beginning. */
+static void a_source_that_is_silent_is_left(void **state)
+{
+	static const struct step shows_one[] = {
+		C("%2 EXAMINE \"INBOX\""), S("* 1 EXISTS"), S("* OK [UIDVALIDITY 7] ok"), S("* OK [UIDNEXT 2] ok"), S("%2 OK"), END};
+	static const struct step script[] = {PLAY(scene_logs_in), PLAY(shows_one),
+		C("%3 UID FETCH 1:4294967295 (UID RFC822.SIZE INTERNALDATE FLAGS)"), S("* 1 FETCH (UID 1 RFC822.SIZE 23)"), S("%3 OK"),
+		C("%4 UID FETCH 1 (UID BODY.PEEK[])"), S("* OK good night"), S("* 1 FETCH (UID 1 BODY[] {23}"), RAW("Subject: on"), DRAIN, NEXT,
+		PLAY(scene_logs_in_again), PLAY(shows_one), C("%5 UID FETCH 1 (UID BODY.PEEK[])"), S("* 1 FETCH (UID 1 BODY[] {23}"),
+		RAW("Subject: one\r\n\r\nfirst\r\n)\r\n"), S("%5 OK"), C("%6 LOGOUT"), S("* BYE good morning"), S("%6 OK"), END};
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, script, "poll_every: 1h");
+	agent_await_text(&scene.agent, "good night");
+	warp->slept_ns = HOURS_NS;
+	agent_await_text(&scene.agent, "the server has said nothing since this machine woke up");
+	agent_await_text(&scene.agent, "good morning");
+	scene_leave(&scene, 1);
+	scene_end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -104,6 +126,7 @@ int main(void)
 		cmocka_unit_test(one_that_lives_is_kept),
 		cmocka_unit_test(those_that_listen_are_tried_too),
 		cmocka_unit_test(what_became_due_is_polled),
+		cmocka_unit_test(a_source_that_is_silent_is_left),
 	};
 	int failed;
 

@@ -42,6 +42,7 @@ static const struct rule rules[] = {
 	{REC_ACK, false, 0, 0, false},
 	{REC_STOP, false, 0, 0, false},
 	{REC_POLL, false, 0, 0, false},
+	{REC_WOKE, false, 0, 0, false},
 	{REC_KNOWN, false, 1, 1, false},
 	{REC_PLANNED, false, 0, 0, false},
 	{REC_CONNECTED, false, 1, 1, true},
