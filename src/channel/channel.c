@@ -35,7 +35,7 @@ int record_receive(int fd, struct record *ret_record, int *ret_fds, unsigned *re
 
 void channel_init(struct channel *channel, int fd_take)
 {
-	*channel = (struct channel){.fd = fd_take};
+	*channel = (struct channel){.fd = fd_take, .alive_until = deadline_in_s(CHANNEL_ALIVE_S)};
 }
 
 static void take_poll(struct channel *channel, const struct record *record)
@@ -117,6 +117,19 @@ int channel_push(struct channel *channel, struct error *err)
 	int result = batch_send(&channel->unsent, channel->fd);
 
 	return result < 0 ? lost(channel, err) : result;
+}
+
+struct deadline channel_pulse(struct channel *channel)
+{
+	const struct record alive = {.kind = REC_ALIVE};
+
+	if (channel->at_rest)
+		return DEADLINE_NEVER;
+	if (deadline_passed(channel->alive_until)) {
+		record_send(channel->fd, &alive, NULL, 0); /* whoever has not read the last one yet needs none */
+		channel->alive_until = deadline_in_s(CHANNEL_ALIVE_S);
+	}
+	return channel->alive_until;
 }
 
 static int await_room(struct channel *channel, struct error *err)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "channel/batch.h"
 #include "channel/record.h"
 
@@ -14,6 +15,8 @@ struct error;
 
 /* Durable records a worker may have on their way without an acknowledgement; the supervisor reads no more from one that has. */
 #define CHANNEL_WINDOW 256
+/* How often a worker says that it is alive. */
+#define CHANNEL_ALIVE_S 60
 
 /* The worker's end. */
 struct channel {
@@ -29,6 +32,9 @@ struct channel {
 	uint8_t tips[TIPS_MAX];
 	int64_t woke_ns; /* CLOCK_MONOTONIC: the machine slept until then; 0: not since we were born */
 	bool closed;     /* the supervisor is gone: leave at once */
+	/* Whoever waits says now and then that it still does, unless it is at rest; a worker that hangs in the kernel does not. */
+	bool at_rest;
+	struct deadline alive_until;
 	/* One answer to a request (channel_call), kept until it is taken. */
 	bool has_answer;
 	struct record answer;
@@ -45,6 +51,8 @@ int channel_send(struct channel *channel, struct record *record, const int *fds,
 int channel_flush(struct channel *channel, struct error *err);
 /* For wait_io: the same without blocking. 1: nothing is left; 0: something is; -1. */
 int channel_push(struct channel *channel, struct error *err);
+/* For wait_io: says that we are alive when that is due, and until when it need not say so again. */
+struct deadline channel_pulse(struct channel *channel);
 /* Takes everything that has come: acknowledgements, STOP, an answer. Never blocks. -1 only when the supervisor is gone. */
 int channel_drain(struct channel *channel, struct error *err);
 /* Sends a request and waits for the answer of that kind; for one of the network or of a program not when we are to leave at once (ERR_CANCELED).

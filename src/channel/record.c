@@ -61,6 +61,7 @@ static const struct grammar {
 	[REC_END] = {"END", FROM_WORKER | WITH_TEXT | WITH_ERROR, 0, 0},
 	[REC_HOST] = {"HOST", FROM_WORKER, 0, 0},
 	[REC_MAILDIR] = {"MAILDIR", FROM_WORKER, 0, 0},
+	[REC_ALIVE] = {"ALIVE", FROM_WORKER, 0, 0},
 	[REC_HEARD] = {"HEARD", FROM_WORKER, 0, 0},
 };
 

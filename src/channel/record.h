@@ -70,7 +70,8 @@ enum record_kind {
 	REC_MAILDIR,
 	/* from one that only listens: it does so from now on, or goes on; count: so many messages were announced, as far as is known; 0: none */
 	REC_HEARD,
-	REC_END, /* the session is over: error (ERR_NONE: well), scope, code, text; count: 1 if it took so long that the rest was left to another */
+	REC_ALIVE, /* it has waited for somebody for a while, and says so for nothing but that */
+	REC_END,   /* the session is over: error (ERR_NONE: well), scope, code, text; count: 1 if it took so long that the rest was left to another */
 };
 
 enum record_flag {

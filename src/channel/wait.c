@@ -24,17 +24,20 @@ int wait_io(struct pollfd *fds, unsigned count, struct deadline deadline, struct
 		all[used++].fd = channel->fd;
 	for (;;) {
 		int pushed = channel != NULL ? channel_push(channel, err) : 1, ready;
+		struct deadline wake = channel != NULL ? deadline_min(deadline, channel_pulse(channel)) : deadline;
 		bool spoke;
 
 		if (pushed < 0)
 			return -1;
 		if (channel != NULL)
 			all[count].events = pushed > 0 ? POLLIN : POLLIN | POLLOUT;
-		ready = poll(all, used, deadline_poll_ms(deadline));
+		ready = poll(all, used, deadline_poll_ms(wake));
 		if (ready < 0 && errno == EINTR)
 			continue;
 		if (ready < 0)
 			return error_errno(err, SCOPE_PROGRAM, "cannot wait for the network");
+		if (ready == 0 && wake.ns != deadline.ns)
+			continue;
 		if (ready == 0)
 			return 0;
 		if (channel != NULL && all[count].revents == POLLOUT) {

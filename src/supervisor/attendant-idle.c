@@ -30,6 +30,7 @@ int attendant_let_idle(struct attendant *attendant, const struct record *request
 	attendant->idle_since_s = clock_wall_s();
 	if ((request->flags & REC_COMPLETE) != 0)
 		attendant->looked_s = attendant->idle_since_s;
+	attendant_expect_word(attendant);
 	attendant_send(attendant, &(struct record){.kind = REC_WATCH, .count = stays}, NULL, 0);
 	if (stays)
 		service->turned(service, attendant);
@@ -41,6 +42,7 @@ void attendant_take_busy(struct attendant *attendant)
 	if (!attendant->idle)
 		return;
 	attendant->idle = attendant->rested = false;
+	attendant_expect_word(attendant);
 	attendant->progress = attendant->past_progress = (struct progress_total){0};
 	attendant->service->turned(attendant->service, attendant);
 }
@@ -82,6 +84,7 @@ bool attendant_may_say(const struct attendant *attendant, enum record_kind kind)
 	case REC_LOOKED:
 		return attendant->mode == JOB_HAUL && attendant->idle;
 	case REC_MAILDIR:
+	case REC_ALIVE:
 	case REC_HOST:
 	case REC_LOG:
 	case REC_TRACE:

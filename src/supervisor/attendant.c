@@ -23,9 +23,11 @@
 
 /* Datagrams taken from one worker in one turn of the loop, so that a chatty one does not keep the others waiting. */
 #define BATCHES_PER_TURN 64
-/* A worker that says nothing for so long hangs: at work it reports its progress, and each single wait of its own is shorter. The longest is the timeout of a
- * server, at most an hour as configured. */
-#define SILENCE_S (2 * 3600)
+/* A worker that says nothing for so long hangs: one that waits for somebody says so every minute. What it does without waiting, it does to files, and to
+ * those of a Maildir that is searched after a loss that may take long. */
+#define SILENCE_S 1800
+/* One that is at rest speaks when it asks its server for a sign of life, or looks for mail. */
+#define REST_S (2 * 3600)
 /* For each of its Maildirs, before that; a file system that is slower is of no use. */
 #define OPENING_S 60
 #define LOGIN_DELAY_MAX_S 86400 /* whoever runs the worker must not end the polls of a whole server */
@@ -203,11 +205,10 @@ static void take_end(struct attendant *attendant, const struct record *record)
 			"%.*s", (int)record->len, record->text);
 }
 
-static void expect_word(struct attendant *attendant)
+void attendant_expect_word(struct attendant *attendant)
 {
-	int seconds = attendant->unopened != 0 ? OPENING_S : SILENCE_S;
+	int seconds = attendant->unopened != 0 ? OPENING_S : attendant->idle || attendant->mode == JOB_LISTEN ? REST_S : SILENCE_S;
 
-	attendant->heard_ns = clock_monotonic_ns();
 	sd_event_source_set_time_relative(attendant->silence, (uint64_t)(seconds * deadline_factor() * 1e6));
 	sd_event_source_set_enabled(attendant->silence, SD_EVENT_ONESHOT);
 }
@@ -220,6 +221,8 @@ static int take_record(struct attendant *attendant, const struct record *record,
 
 	if (attendant->condemned)
 		return 0;
+	if (record->kind != REC_ALIVE)
+		attendant->heard_ns = clock_monotonic_ns();
 	if (wrong == NULL && record_is_durable(record->kind) && record->seq != attendant->received + 1)
 		wrong = "out of sequence";
 	if (wrong == NULL && record_is_durable(record->kind) && attendant->mode != JOB_HAUL)
@@ -274,8 +277,10 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	case REC_HEARD:
 		attendant_take_heard(attendant, record);
 		break;
+	case REC_ALIVE:
+		break;
 	case REC_MAILDIR:
-		expect_word(attendant); /* the next one may be longer in coming */
+		attendant_expect_word(attendant); /* the next one may be longer in coming */
 		break;
 	case REC_END:
 		take_end(attendant, record);
@@ -327,7 +332,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *co
 	int result = 1;
 
 	(void)events;
-	expect_word(attendant);
+	attendant_expect_word(attendant);
 	for (int i = 0; i < BATCHES_PER_TURN && result > 0; i++) {
 		if (!attendant->condemned && attendant->received - attendant->acknowledged > CHANNEL_WINDOW) {
 			sd_event_source_set_enabled(source, SD_EVENT_OFF); /* until its records are on disk */
@@ -354,9 +359,11 @@ int attendant_watch(struct attendant *attendant, struct error *err)
 	attendant->worker.pidfd = -1;
 	if (child_watch(event, &attendant->worker_event, pidfd, on_worker_exit, attendant) < 0 ||
 		sd_event_add_io(event, &attendant->channel_event, attendant->channel_fd, EPOLLIN, on_channel, attendant) < 0 ||
-		sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0)
+		sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0 ||
+		sd_event_source_set_priority(attendant->silence, SD_EVENT_PRIORITY_NORMAL + 1) < 0) /* a word that has come is heard first */
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a worker");
-	expect_word(attendant);
+	attendant->heard_ns = clock_monotonic_ns();
+	attendant_expect_word(attendant);
 	return 0;
 }
 

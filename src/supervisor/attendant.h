@@ -90,7 +90,7 @@ struct attendant {
 	char *folders[2]; /* JOB_LISTEN: the one that it listens to, borrowed; NULL */
 	struct mailbox_state mailbox_state;
 	int64_t started_s;           /* wall clock */
-	int64_t heard_ns, killed_ns; /* CLOCK_MONOTONIC: its last word; 0 or since when it should be dead */
+	int64_t heard_ns, killed_ns; /* CLOCK_MONOTONIC: its last word but that it lives; 0 or since when it should be dead */
 	struct log log;
 	struct allowance *lines; /* that its worker may log; borrowed */
 	struct job job;
@@ -197,6 +197,8 @@ int attendant_nonsense(struct error *err, const char *what); /* the worker asked
 /* attendant-identity.c: which message is which, as the state knows it: FOLDER, PLAN, MATCH, JUDGE, VERIFY. fd: of a plan. */
 int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err);
 /* attendant-idle.c */
+/* From now on it is to say something before it counts as hanging. */
+void attendant_expect_word(struct attendant *attendant);
 int attendant_let_idle(struct attendant *attendant, const struct record *request, struct error *err); /* answers REC_IDLE */
 void attendant_take_busy(struct attendant *attendant);
 void attendant_take_look(struct attendant *attendant);

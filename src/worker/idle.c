@@ -178,7 +178,9 @@ int idle_run(struct session *session, struct error *err)
 	if (!may)
 		return 0;
 	session_log_round(session);
+	session->channel->at_rest = true;
 	result = wait_for_mail(session, err);
+	session->channel->at_rest = false;
 	if (result <= 0)
 		return result;
 	return tell_work(session, err) < 0 ? -1 : 1;

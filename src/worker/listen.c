@@ -37,6 +37,7 @@ static int begin(struct session *session, struct error *err)
 		return -1;
 	session->repeated = true; /* from here on a report is a sign of life */
 	mem_give_back();
+	session->channel->at_rest = true;
 	return tell(session, count_missed(session, status), err);
 }
 

@@ -647,11 +647,48 @@ static void test_is_patient_with_one_that_has_opened_its_maildirs(void **ctx)
 	int64_t began_ns = clock_monotonic_ns();
 
 	want_maildir(bench);
-	deadline_set_factor(1e-5); /* 2 hours are 72 ms */
+	deadline_set_factor(4e-5); /* 30 minutes are 72 ms */
 	give_worker(bench, report_and_be_silent);
 	run_until(bench, &bench->finished);
 	assert_non_null(strstr(bench->result.text, "said nothing"));
 	assert_true(clock_monotonic_ns() - began_ns >= 72000000);
+}
+
+static void live_and_be_silent(int fd)
+{
+	for (int i = 0; i < 10; i++) {
+		send_patiently(fd, &(struct record){.kind = REC_ALIVE}, NULL, 0);
+		poll(NULL, 0, 50);
+	}
+	poll(NULL, 0, 20000);
+}
+
+/* One that lives need not say anything else, but does not keep a place with that. */
+static void test_is_patient_with_one_that_waits(void **ctx)
+{
+	struct bench *bench = *ctx;
+	int64_t began_ns = clock_monotonic_ns();
+
+	deadline_set_factor(2e-4); /* 30 minutes are 360 ms */
+	give_worker(bench, live_and_be_silent);
+	run_until(bench, &bench->finished);
+	assert_non_null(strstr(bench->result.text, "said nothing"));
+	assert_true(clock_monotonic_ns() - began_ns >= (450 + 360) * INT64_C(1000000));
+	assert_true(bench->attendant->heard_ns - began_ns < 360 * INT64_C(1000000));
+}
+
+/* At rest it has nothing to say for longer. */
+static void test_is_patient_with_one_at_rest(void **ctx)
+{
+	struct bench *bench = *ctx;
+	int64_t began_ns = clock_monotonic_ns();
+
+	deadline_set_factor(4e-5); /* two hours are 288 ms */
+	bench->attendant->idle = true;
+	give_worker(bench, say_nothing);
+	run_until(bench, &bench->finished);
+	assert_non_null(strstr(bench->result.text, "said nothing"));
+	assert_true(clock_monotonic_ns() - began_ns >= 288 * INT64_C(1000000));
 }
 
 static void say_what_was_heard(int fd)
@@ -853,6 +890,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keeps_what_a_worker_found, begin, end),
 		cmocka_unit_test_setup_teardown(test_gives_up_one_that_hangs_at_a_maildir, begin, end),
 		cmocka_unit_test_setup_teardown(test_is_patient_with_one_that_has_opened_its_maildirs, begin, end),
+		cmocka_unit_test_setup_teardown(test_is_patient_with_one_that_waits, begin, end),
+		cmocka_unit_test_setup_teardown(test_is_patient_with_one_at_rest, begin, end),
 		cmocka_unit_test_setup_teardown(test_hears_from_one_that_listens, begin, end),
 		cmocka_unit_test_setup_teardown(test_hears_from_nobody_else, begin, end),
 		cmocka_unit_test_setup_teardown(test_lets_nobody_wait_during_a_run, begin, end),

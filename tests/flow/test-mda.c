@@ -86,6 +86,8 @@ static void supervise(int fd, const char *script, enum trouble trouble, int out_
 			_exit(0);
 		if (record_check(&record, record_size(&record), fd_count, true) != NULL)
 			_exit(1);
+		if (record.kind == REC_ALIVE)
+			continue;
 		if (record.kind == REC_WANT_FILE && trouble != NO_FILE) {
 			answer = (struct record){.kind = REC_FILE};
 			passed = memfd_create("file", MFD_CLOEXEC);

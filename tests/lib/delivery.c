@@ -86,7 +86,11 @@ static void serve(int fd, const int *fds, unsigned count)
 		unsigned passed_count;
 
 		poll(&readable, 1, -1);
-		if (record_receive(fd, &record, passed, &passed_count) <= 0 || record.kind != REC_CONNECT)
+		if (record_receive(fd, &record, passed, &passed_count) <= 0)
+			_exit(0);
+		if (record.kind == REC_ALIVE)
+			continue;
+		if (record.kind != REC_CONNECT)
 			_exit(0);
 		if (used == count) {
 			char text[60];

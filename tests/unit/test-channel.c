@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fs.h"
 #include "channel/channel.h"
@@ -354,6 +355,27 @@ static void test_settle_waits_for_all(void **state)
 
 #define WITH_ENDS(test) cmocka_unit_test_setup_teardown(test, open_ends, close_ends)
 
+/* Whoever waits for somebody says that it does; it is silent when it is at rest, and nothing that it says ends the wait. */
+static void test_who_waits_is_alive(void **state)
+{
+	struct ends *ends = *state;
+	struct error err;
+	int fds[RECORD_FDS_MAX];
+	unsigned count;
+
+	deadline_set_factor(0.0005);
+	channel_init(&ends->worker, ends->worker.fd);
+	assert_int_equal(wait_io(NULL, 0, deadline_in_s(3 * CHANNEL_ALIVE_S), &ends->worker, &err), 0);
+	assert_int_equal(take(ends, fds, &count).kind, REC_ALIVE);
+	assert_int_equal(take(ends, fds, &count).kind, REC_ALIVE);
+	while (record_receive(ends->supervisor, &(struct record){0}, fds, &count) > 0)
+		continue;
+	ends->worker.at_rest = true;
+	assert_int_equal(wait_io(NULL, 0, deadline_in_s(3 * CHANNEL_ALIVE_S), &ends->worker, &err), 0);
+	assert_int_equal(record_receive(ends->supervisor, &(struct record){0}, fds, &count), 0);
+	deadline_set_factor(1.0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -371,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_a_batch_that_is_cut_short),
 		WITH_ENDS(test_wait_tells_what_woke_it),
 		WITH_ENDS(test_settle_waits_for_all),
+		WITH_ENDS(test_who_waits_is_alive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,7 @@ static const struct rule rules[] = {
 	{REC_BUSY, true, 0, 0, false},
 	{REC_LOOKED, true, 0, 0, false},
 	{REC_HEARD, true, 0, 0, false},
+	{REC_ALIVE, true, 0, 0, false},
 	{REC_INTENT, true, 0, 0, false},
 	{REC_OUTCOME, true, 0, 0, true},
 	{REC_UNFETCHED, true, 0, 0, true},
