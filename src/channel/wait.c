@@ -36,10 +36,10 @@ int wait_io(struct pollfd *fds, unsigned count, struct deadline deadline, struct
 			continue;
 		if (ready < 0)
 			return error_errno(err, SCOPE_PROGRAM, "cannot wait for the network");
-		if (ready == 0 && wake.ns != deadline.ns)
-			continue;
-		if (ready == 0)
+		if (ready == 0 && deadline_passed(deadline))
 			return 0;
+		if (ready == 0)
+			continue;
 		if (channel != NULL && all[count].revents == POLLOUT) {
 			if (ready == 1)
 				continue; /* what was gathered can go */

@@ -25,7 +25,7 @@
 #define BATCHES_PER_TURN 64
 /* A worker that says nothing for so long hangs: one that waits for somebody says so every minute. What it does without waiting, it does to files, and to
  * those of a Maildir that is searched after a loss that may take long. */
-#define SILENCE_S 1800
+#define SILENCE_S 3600
 /* One that is at rest speaks when it asks its server for a sign of life, or looks for mail. */
 #define REST_S (2 * 3600)
 /* For each of its Maildirs, before that; a file system that is slower is of no use. */
