@@ -135,8 +135,9 @@ static void empty_lists(void)
 		free(xreallocarray(pieces[--count], 1, GAP_EXACT + GAP_STEP));
 }
 
-/* Below what is in use, as far as somebody has been there; where nobody was there is no memory, and nothing happens. */
-static void give_back_stack(void)
+/* Below what is in use, as far as somebody has been there; where nobody was there is no memory, and nothing happens. A function of its own, whatever the
+ * compiler thinks of that: in the frame of a caller, who may have more than STACK_KEPT, the call to madvise(2) would not find its way back. */
+__attribute__((noinline)) static void give_back_stack(void)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), here = (uintptr_t)__builtin_frame_address(0);
 	uintptr_t end = (here - STACK_KEPT) & ~(page - 1);

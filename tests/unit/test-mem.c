@@ -63,10 +63,24 @@ static void what_was_used_once_is_given_back(void **state)
 	assert_true((char *)sbrk(0) - before < 256 * 1024);
 }
 
+/* Wherever in a page of the stack the caller is, with whatever compiler. */
+static void who_has_given_back_returns(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4096 / 16; i++) {
+		volatile char *step = __builtin_alloca(16);
+
+		*step = 1;
+		mem_give_back();
+		assert_int_equal(*step, 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_used_once_is_given_back),
+		cmocka_unit_test(who_has_given_back_returns),
 		cmocka_unit_test(no_gap_is_used_once_they_are_filled),
 	};
 
