@@ -139,6 +139,12 @@ void control_progress(struct control *control)
 	}
 }
 
+/* For one that waits: what hangs has been tried for it, and hangs once more each time that it is. */
+static bool may_insist(const struct visitor *visitor, const struct attendant *attendant)
+{
+	return visitor->insists && (attendant == NULL || attendant->unopened == 0);
+}
+
 /* Who was told to leave, or took too long, has not hauled everything, and who waited for mail to the end has hauled nothing since it was asked: its connection was dead. */
 static bool has_looked(const struct post *post, const struct attendant *attendant, const struct error *err)
 {
@@ -162,7 +168,7 @@ void control_ended(struct control *control, struct post *post, const struct atte
 			end_errand(visitor, i, attendant, err);
 		} else {
 			visitor->errands[i].fresh = true;
-			roster_want(control->roster, post, visitor->insists);
+			roster_want(control->roster, post, may_insist(visitor, attendant));
 		}
 	}
 	control_grant(control, name);

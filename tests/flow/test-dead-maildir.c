@@ -238,6 +238,31 @@ static void other_destinations_are_served(void **state)
 	peer_finish(scene.far);
 }
 
+/* A person who waits for that insists on the Maildir once, not for ever. */
+static void whoever_asks_a_daemon_for_it_is_not_kept_waiting(void **state)
+{
+	static const struct step nobody[] = {END};
+	static const struct step far[] = {PLAY(hands_out), NEXT, S("-ERR [SYS/TEMP] later"), END};
+	struct agent beside;
+	struct scene scene;
+
+	(void)state;
+	begin(&scene, nobody, "pop3", far, "far, home");
+	warp_die(false);
+	agent_start(&scene.agent, (const char *const[]){"daemon", "-v", NULL});
+	agent_await_text(&scene.agent, "event=hauled mailbox=far");
+	beside = scene.agent;
+	beside.pid = 0;
+	beside.out = beside.err = (struct str){0};
+	agent_expect(&beside, 75, "run", "far");
+	agent_done(&beside);
+	kill(scene.agent.pid, SIGTERM);
+	agent_expect_end(&scene.agent, 0);
+	agent_done(&scene.agent);
+	peer_free(scene.near);
+	peer_finish(scene.far);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +270,7 @@ int main(void)
 		cmocka_unit_test(a_run_ends),
 		cmocka_unit_test(a_run_leaves_behind_what_cannot_be_killed),
 		cmocka_unit_test(other_destinations_are_served),
+		cmocka_unit_test(whoever_asks_a_daemon_for_it_is_not_kept_waiting),
 	};
 	int failed;
 
