@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,12 +293,24 @@ static int take_record(struct attendant *attendant, const struct record *record,
 	return 0;
 }
 
+/* Of a batch that has come and has not been read yet. */
+static bool has_word(const struct attendant *attendant)
+{
+	struct pollfd input = {.fd = attendant->channel_fd, .events = POLLIN};
+
+	return attendant->channel_event != NULL && poll(&input, 1, 0) > 0;
+}
+
 static int on_silence(sd_event_source *source, uint64_t when_us, void *context)
 {
 	struct attendant *attendant = context;
 
 	(void)source;
 	(void)when_us;
+	if (has_word(attendant)) { /* it is we who were busy, or have the disk to wait for */
+		attendant_expect_word(attendant);
+		return 0;
+	}
 	if (attendant->unopened != 0)
 		maildirs_give_up(attendant);
 	else
@@ -359,8 +372,7 @@ int attendant_watch(struct attendant *attendant, struct error *err)
 	attendant->worker.pidfd = -1;
 	if (child_watch(event, &attendant->worker_event, pidfd, on_worker_exit, attendant) < 0 ||
 		sd_event_add_io(event, &attendant->channel_event, attendant->channel_fd, EPOLLIN, on_channel, attendant) < 0 ||
-		sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0 ||
-		sd_event_source_set_priority(attendant->silence, SD_EVENT_PRIORITY_NORMAL + 1) < 0) /* a word that has come is heard first */
+		sd_event_add_time_relative(event, &attendant->silence, CLOCK_MONOTONIC, 0, 1000000, on_silence, attendant) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot watch a worker");
 	attendant->heard_ns = clock_monotonic_ns();
 	attendant_expect_word(attendant);

@@ -236,6 +236,31 @@ static void test_ends_one_that_says_nothing(void **ctx)
 	assert_non_null(strstr(bench->result.text, "said nothing"));
 }
 
+static int on_babble(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	(void)source, (void)fd, (void)events, (void)context;
+	return 0;
+}
+
+/* While the worker of another mailbox talks without end. */
+static void test_ends_one_that_says_nothing_while_others_babble(void **ctx)
+{
+	struct bench *bench = *ctx;
+	sd_event_source *babble;
+	int ends[2];
+
+	deadline_set_factor(1e-5);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(write(ends[1], "", 1), 1);
+	assert_true(sd_event_add_io(bench->service.event, &babble, ends[0], EPOLLIN, on_babble, NULL) >= 0);
+	give_worker(bench, say_nothing);
+	run_until(bench, &bench->finished);
+	assert_non_null(strstr(bench->result.text, "said nothing"));
+	sd_event_source_disable_unref(babble);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void say_that_nobody_listens(int fd)
 {
 	send_patiently(fd, &(struct record){.kind = REC_END, .error = ERR_CANCELED, .scope = SCOPE_PROGRAM}, NULL, 0);
@@ -876,6 +901,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ends_what_lies, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_records_while_it_should_only_look, begin, end),
 		cmocka_unit_test_setup_teardown(test_ends_one_that_says_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(test_ends_one_that_says_nothing_while_others_babble, begin, end),
 		cmocka_unit_test_setup_teardown(test_takes_leaving_unasked_for_a_failure, begin, end),
 		cmocka_unit_test_setup_teardown(test_lets_none_fill_the_log, begin, end),
 		cmocka_unit_test_setup_teardown(test_lets_none_fill_the_log_with_refusals, begin, end),
