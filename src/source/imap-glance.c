@@ -16,9 +16,17 @@ static size_t count_folders(const struct imap *imap)
 	return strv_length(imap->context->mailbox->folders);
 }
 
+/* Exchange, which has neither, answers from what it knew at some time (imap-survey.c). */
+static bool status_is_true(const struct imap *imap)
+{
+	return (imap->capabilities & (IMAP_CAP_LIST_STATUS | IMAP_CAP_NOTIFY)) != 0;
+}
+
 bool imap_may_glance(const struct imap *imap)
 {
-	return imap->selected != NULL && count_folders(imap) <= GLANCED_MAX && !imap_goes_step_by_step(imap);
+	size_t count = count_folders(imap);
+
+	return imap->selected != NULL && count <= GLANCED_MAX && (count == 1 || status_is_true(imap)) && !imap_goes_step_by_step(imap);
 }
 
 static bool is_same(const struct folder_status *seen, const struct folder_status *now)
