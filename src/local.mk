@@ -242,6 +242,7 @@ src_libmailhaul_a_SOURCES = \
 	src/supervisor/attendant-refusal.c \
 	src/supervisor/attendant-requests.c \
 	src/supervisor/attendant-stock.c \
+	src/supervisor/attendant-watch.c \
 	src/supervisor/attendant.c \
 	src/supervisor/attendant.h \
 	src/supervisor/child.c \

@@ -59,7 +59,7 @@ int attendant_refusal(struct attendant *attendant, const struct record *record, 
 	return state_refused(attendant->service->state, record->id, &refused, &rule, now, ret_end, err);
 }
 
-void attendant_committed(struct attendant *attendant, const struct record *record, enum refusal_end end)
+void attendant_tell_refusal(struct attendant *attendant, const struct record *record, enum refusal_end end)
 {
 	static const struct {
 		const char *event, *what;

@@ -174,7 +174,7 @@ void attendant_free(struct attendant *attendant);
 /* For the ledger. */
 /* *ret_end: for a refusal, what became of it. */
 int attendant_apply(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err);
-void attendant_committed(struct attendant *attendant, const struct record *record, enum refusal_end end); /* it is durable: tells the operator */
+void attendant_committed(struct attendant *attendant, const struct record *record, enum refusal_end end); /* it is durable: counts */
 void attendant_acknowledge(struct attendant *attendant, uint32_t seq);
 void attendant_condemn(struct attendant *attendant, const struct error *why); /* it broke the order of steps: killed */
 
@@ -182,7 +182,10 @@ void attendant_condemn(struct attendant *attendant, const struct error *why); /*
 struct attendant *attendant_new(struct service *service, const struct mailbox_config *mailbox, enum job_mode mode, struct allowance *lines);
 void attendant_send(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count);
 void attendant_refuse(struct attendant *attendant, const struct error *why); /* REC_FAILED to the request at hand */
-int attendant_watch(struct attendant *attendant, struct error *err);         /* its channel, its silence and its end */
+/* attendant-watch.c */
+int attendant_watch(struct attendant *attendant, struct error *err); /* its channel, its silence and its end */
+/* From now on it is to say something before it counts as hanging. */
+void attendant_expect_word(struct attendant *attendant);
 /* attendant-birth.c */
 /* The targets of the job, as the state wants them; of TARGETS_MAX. Returns their number. */
 unsigned attendant_targets(const struct attendant *attendant, struct state_target *targets);
@@ -197,8 +200,6 @@ int attendant_nonsense(struct error *err, const char *what); /* the worker asked
 /* attendant-identity.c: which message is which, as the state knows it: FOLDER, PLAN, MATCH, JUDGE, VERIFY. fd: of a plan. */
 int attendant_identify(struct attendant *attendant, const struct record *request, int fd, struct error *err);
 /* attendant-idle.c */
-/* From now on it is to say something before it counts as hanging. */
-void attendant_expect_word(struct attendant *attendant);
 int attendant_let_idle(struct attendant *attendant, const struct record *request, struct error *err); /* answers REC_IDLE */
 void attendant_take_busy(struct attendant *attendant);
 void attendant_take_look(struct attendant *attendant);
@@ -210,6 +211,7 @@ void attendant_tell_dropped(struct attendant *attendant); /* if there were any *
 /* attendant-listen.c */
 void attendant_take_heard(struct attendant *attendant, const struct record *record);
 /* attendant-refusal.c */
+void attendant_tell_refusal(struct attendant *attendant, const struct record *record, enum refusal_end end);
 int attendant_refusal(struct attendant *attendant, const struct record *record, int64_t now, enum refusal_end *ret_end, struct error *err);
 
 #endif
