@@ -76,7 +76,7 @@ run_tests() {
   echo "tests $name: $(grep -cE '^:test-result: (PASS|XFAIL)' "$results") passed, $(grep -cE '^:test-result: (FAIL|XPASS|ERROR)' "$results") failed"
   while read -r line; do
     printf '\n-- %s\n' "$line"
-    grep -vE '^(ok |PASS: )' "${line%.trs}.log" | tail -n 60
+    grep -vE '^(ok |PASS: )' "${line%.trs}.log" | awk '{ line[NR] = $0 } END { for (i = 1; i <= NR; i++) if (i <= 40 || i > NR - 60) print line[i] }'
   done < <(grep -lE '^:test-result: (FAIL|XPASS|ERROR)' -r "$BUILD/$name/tests" --include='*.trs')
 }
 

@@ -14,6 +14,7 @@ const char *const role_names[ROLE_COUNT] = {"none", "supervisor", "spawner", "wo
 
 static struct process processes[PROCESS_MAX];
 static unsigned process_count;
+static bool all_are_killed;
 
 enum role role_of(const char *name)
 {
@@ -41,6 +42,8 @@ struct process *process_add(pid_t pid, enum role role)
 			exit(97);
 		process = &processes[process_count++];
 		*process = (struct process){.pid = pid};
+		if (all_are_killed) /* its parent had just made it */
+			process_kill(process);
 	}
 	process->role = role;
 	return process;
@@ -59,6 +62,7 @@ void process_kill(struct process *process)
 
 void process_kill_all(void)
 {
+	all_are_killed = true;
 	for (unsigned i = 0; i < process_count; i++)
 		process_kill(&processes[i]);
 }
