@@ -282,9 +282,12 @@ static int call(struct spawner *spawner, const int *fds, unsigned count, struct 
 	int got_fds[FDPASS_MAX];
 	unsigned got_count;
 
-	if (fdpass_send(spawner->fd, &request, offsetof(struct request, data) + request.len, fds, count, 0) < 0 ||
-		fdpass_receive(spawner->fd, &reply, sizeof(reply), got_fds, &got_count, 0) != (ssize_t)sizeof(reply))
+	if (fdpass_send(spawner->fd, &request, offsetof(struct request, data) + request.len, fds, count, 0) < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "the spawner process is gone");
+	if (fdpass_receive(spawner->fd, &reply, sizeof(reply), got_fds, &got_count, 0) != (ssize_t)sizeof(reply)) {
+		spawner->left_unanswered = true;
+		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "the spawner process is gone");
+	}
 	if (reply.pid < 0)
 		return error_set(err, ERR_LOCAL, SCOPE_PROGRAM, "cannot start a process: %.*s", (int)reply.len, reply.text);
 	if (ret_child != NULL)

@@ -22,6 +22,7 @@ struct spawner_trust {
 struct spawner {
 	int fd; /* the line to it; its end is the spawner's death: exit 70 */
 	pid_t pid;
+	bool left_unanswered; /* it was asked for a process, and died: nobody knows whether that was born */
 	struct spawner_trust trusts[TLS_TRUST_KEPT_MAX];
 	unsigned trust_count;
 };

@@ -163,8 +163,8 @@ static int run_mda(
 		err);
 	if (result == 0) {
 		attendant_send(attendant, &(struct record){.kind = REC_STARTED}, &ends[0], 1);
-	} else if (attendant->command.child.pid > 0) {
-		/* Born, but nobody will hear of its end: it may have filed the message. A worker that can say nothing more leaves it in doubt. */
+	} else if (attendant->command.child.pid > 0 || attendant->service->spawner->left_unanswered) {
+		/* Born, as far as we know, but nobody will hear of its end: it may have filed the message. A worker that can say nothing more leaves it in doubt. */
 		attendant->result = *err;
 		attendant_kill(attendant);
 	}

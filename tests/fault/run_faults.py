@@ -37,6 +37,7 @@ SELECTION = [
     (("*-maildir", "*-smtp", "*-lmtp", "*-two"), "kill-all", 40),
     (("*-mda",), "kill-all", 200),
     (TURN, "kill-[!a]*", 60),
+    (("imap-keep-mda",), "kill-spawner", 4),   # between the birth of a program and the word of it
     (TURN, "kill-again", 400),
     (TURN, "power-cut*", 200),
     (TURN, "E*", 160),
