@@ -155,26 +155,48 @@ void attendant_expect_word(struct attendant *attendant)
 	sd_event_source_set_enabled(attendant->silence, SD_EVENT_ONESHOT);
 }
 
+/* What is wrong with a record, or NULL. */
+static const char *find_fault(struct attendant *attendant, const struct record *record, unsigned fd_count)
+{
+	const char *wrong = record_check(record, record_size(record), fd_count, true);
+
+	if (wrong != NULL)
+		return wrong;
+	if (record_is_durable(record->kind) && record->seq != attendant->received + 1)
+		return "out of sequence";
+	if (record_is_durable(record->kind) && attendant->mode != JOB_HAUL)
+		return "from one that should only look";
+	if (!attendant_may_say(attendant, record->kind))
+		return attendant->mode == JOB_LISTEN ? "from one that should only listen"
+		       : attendant->unopened != 0    ? "from one that should open its Maildirs first"
+						     : "from one that should wait for mail";
+	return record->kind == REC_MAILDIR ? maildirs_take(attendant, record) : NULL;
+}
+
+static void take_host(struct attendant *attendant, const struct record *record)
+{
+	attendant->host_facts = (struct host_facts){
+		.known = record->code != 0,
+		.before = record->index,
+		.after = record->count,
+		.mechanisms = (uint32_t)record->targets,
+		.boundary = record->verdict,
+		.idle_s = (uint32_t)record->size,
+		.login_delay_s = record->when > 0 && record->when <= LOGIN_DELAY_MAX_S ? (uint32_t)record->when : 0,
+	};
+}
+
 /* -1: the worker talks nonsense. */
 static int take_record(struct attendant *attendant, const struct record *record, const int *fds, unsigned fd_count)
 {
-	const char *wrong = record_check(record, record_size(record), fd_count, true);
+	const char *wrong;
 	struct error err;
 
 	if (attendant->condemned)
 		return 0;
 	if (record->kind != REC_ALIVE)
 		attendant->heard_ns = clock_monotonic_ns();
-	if (wrong == NULL && record_is_durable(record->kind) && record->seq != attendant->received + 1)
-		wrong = "out of sequence";
-	if (wrong == NULL && record_is_durable(record->kind) && attendant->mode != JOB_HAUL)
-		wrong = "from one that should only look";
-	if (wrong == NULL && !attendant_may_say(attendant, record->kind))
-		wrong = attendant->mode == JOB_LISTEN ? "from one that should only listen"
-			: attendant->unopened != 0    ? "from one that should open its Maildirs first"
-						      : "from one that should wait for mail";
-	if (wrong == NULL && record->kind == REC_MAILDIR)
-		wrong = maildirs_take(attendant, record);
+	wrong = find_fault(attendant, record, fd_count);
 	if (wrong != NULL) {
 		error_set(&err, ERR_PROTO, SCOPE_MAILBOX, "%s: %s", record_kind_name(record->kind), wrong);
 		attendant_condemn(attendant, &err);
@@ -200,15 +222,7 @@ static int take_record(struct attendant *attendant, const struct record *record,
 			attendant->service->report(attendant->service, attendant, record->index, record->text, record->len);
 		break;
 	case REC_HOST:
-		attendant->host_facts = (struct host_facts){
-			.known = record->code != 0,
-			.before = record->index,
-			.after = record->count,
-			.mechanisms = (uint32_t)record->targets,
-			.boundary = record->verdict,
-			.idle_s = (uint32_t)record->size,
-			.login_delay_s = record->when > 0 && record->when <= LOGIN_DELAY_MAX_S ? (uint32_t)record->when : 0,
-		};
+		take_host(attendant, record);
 		break;
 	case REC_BUSY:
 		attendant_take_busy(attendant);
